@@ -1,0 +1,23 @@
+"""Names that this project writes into a cluster: API group, labels, field manager, ports, paths."""
+
+GROUP = "llminference.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "LLMInference"
+PLURAL = "llminferences"
+SINGULAR = "llminference"
+SHORT_NAME = "llmi"
+CATEGORY = "inference"
+
+FIELD_MANAGER = "llminference-operator"
+"""The one server-side-apply manager for every object and every status the operator writes."""
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "llminference-operator"
+NAME_LABEL = "app.kubernetes.io/name"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+COMPONENT = "model-server"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+OWNER_LABEL = f"{GROUP}/{SINGULAR}"
+"""On every child and every pod: the name of the LLMInference it belongs to."""

@@ -1,0 +1,91 @@
+"""What the operator tells a container, as environment variables with one prefix.
+
+The operator fills one of these models and renders it with `to_environment`; the server's settings read
+the same names back. A contract test holds both sides to it.
+"""
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ENVIRONMENT_PREFIX = "LLMI_"
+HTTP_PORT = 8080
+MODEL_DIR = PurePosixPath("/model")
+API_KEY_DIR = PurePosixPath("/var/run/secrets/llmi/api-key")
+HUB_TOKEN_DIR = PurePosixPath("/var/run/secrets/llmi/hub-token")
+TERMINATION_MESSAGE_PATH = PurePosixPath("/dev/termination-log")
+SERVER_UID = 10001
+
+
+class Task(StrEnum):
+    """What a model is asked to do; the values are the Hugging Face task names."""
+
+    FILL_MASK = "fill-mask"
+    TEXT_CLASSIFICATION = "text-classification"
+    TOKEN_CLASSIFICATION = "token-classification"
+    EMBEDDINGS = "embeddings"
+
+
+class Precision(StrEnum):
+    """Number format of the weights and the arithmetic."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Device(StrEnum):
+    """Where the model runs. ``cuda`` means: fail at start-up when there is none."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class _Launch(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    def to_environment(self) -> dict[str, str]:
+        """Render as environment variables; a field that is None is left out."""
+        return {
+            ENVIRONMENT_PREFIX + name.upper(): str(value)
+            for name, value in self.model_dump(mode="json").items()
+            if value is not None
+        }
+
+
+class FetchLaunch(_Launch):
+    """Settings of ``llmi-server fetch``, the init container that downloads a model."""
+
+    model_id: str = Field(min_length=1, description="Repository on the hub, as owner/name.")
+    model_revision: str | None = Field(default=None, description="Branch, tag or commit; the hub's main if absent.")
+    hub_endpoint: str | None = Field(default=None, description="Base URL of a hub mirror.")
+    hub_token_file: PurePosixPath | None = Field(default=None, description="File that holds the hub token.")
+    model_dir: PurePosixPath = Field(default=MODEL_DIR, description="Empty folder that receives the files.")
+    termination_message_path: PurePosixPath = Field(
+        default=TERMINATION_MESSAGE_PATH, description="File that receives the report or the failure."
+    )
+
+
+class ServeLaunch(_Launch):
+    """Settings of ``llmi-server serve`` that the operator decides."""
+
+    model_dir: PurePosixPath = Field(default=MODEL_DIR, description="Folder with the model's files.")
+    model_name: str = Field(min_length=1, description="Name that clients use and metrics carry.")
+    task: Task = Field(description="What the model is asked to do.")
+    precision: Precision = Field(default=Precision.AUTO, description="Number format of weights and arithmetic.")
+    device: Device = Field(default=Device.AUTO, description="Where the model runs.")
+    port: int = Field(default=HTTP_PORT, ge=1, le=65535, description="TCP port of the HTTP server.")
+    max_input_tokens: int | None = Field(
+        default=None, ge=1, description="Longest accepted input in tokens; the model's own limit if absent."
+    )
+    max_batch_tokens: int = Field(default=8192, ge=1, description="Most tokens computed in one batch.")
+    max_queued_requests: int = Field(default=256, ge=1, description="Most requests waiting; more are refused.")
+    request_timeout_seconds: int = Field(default=60, ge=1, description="Longest time for one request.")
+    drain_seconds: int = Field(default=30, ge=0, description="Longest time for accepted requests after SIGTERM.")
+    api_key_file: PurePosixPath | None = Field(default=None, description="File with API keys, one a line.")
+    termination_message_path: PurePosixPath = Field(
+        default=TERMINATION_MESSAGE_PATH, description="File that receives the failure."
+    )
