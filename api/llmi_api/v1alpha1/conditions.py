@@ -1,0 +1,40 @@
+"""Condition types and the closed list of reasons, with one sentence each on what they mean."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    STALLED = "Stalled"
+
+
+class Reason(StrEnum):
+    """Why the resource is in the state it is in; the same word in every condition and event."""
+
+    SERVING = "Serving"  # all replicas of this generation answer
+    SCALED_TO_ZERO = "ScaledToZero"  # replicas: 0 was asked for
+    INVALID_SPEC = "InvalidSpec"  # the stored object breaks a rule that admission did not know
+    NAME_TAKEN = "NameTaken"  # an object of that name belongs to somebody else
+    FORBIDDEN = "Forbidden"  # the API server refuses the operator a verb
+    REFUSED = "Refused"  # the API server refuses a child object, with its own words
+    QUOTA_EXCEEDED = "QuotaExceeded"  # a ResourceQuota stops pods from being made
+    UNSCHEDULABLE = "Unschedulable"  # no node fits a pod
+    IMAGE_UNAVAILABLE = "ImageUnavailable"  # the kubelet cannot get an image
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a Secret or its key does not exist
+    VOLUME_UNAVAILABLE = "VolumeUnavailable"  # a volume cannot be mounted
+    FETCH_FAILED = "FetchFailed"  # the download gave up, with its code in the sentence
+    START_FAILED = "StartFailed"  # the server gave up while starting, with its code in the sentence
+    OUT_OF_MEMORY = "OutOfMemory"  # the kernel killed a container at its memory limit
+    CRASH_LOOP = "CrashLoop"  # a container keeps ending without a reason of its own
+    PROBE_FAILING = "ProbeFailing"  # a container runs but does not answer its probe in time
+    ROLLOUT_STUCK = "RolloutStuck"  # the progress deadline passed
+    DOWNLOADING = "Downloading"  # the model's files are being fetched
+    LOADING = "Loading"  # the server is loading the model
+    STARTING = "Starting"  # pods are being made or started
+    SCALING = "Scaling"  # replicas are being added or removed
+    DELETING = "Deleting"  # the resource is going away
