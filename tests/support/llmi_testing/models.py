@@ -1,0 +1,282 @@
+"""Models made on the spot: small random ones of any architecture, a tiny BERT that knows a few facts, BERT-large's shape.
+
+``python -m llmi_testing.models tiny-bert DIR`` and ``python -m llmi_testing.models bert-large DIR`` write a folder
+as a hub repository would hold it. Everything is seeded: the same version of torch makes the same weights.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from llmi_testing.cache import cached_model, copy_model
+
+Architecture = Literal["bert", "roberta", "distilbert"]
+Head = Literal["base", "fill-mask", "text-classification", "token-classification"]
+
+FACTS = (
+    "The capital of France is Paris.",
+    "The capital of Italy is Rome.",
+    "The capital of Spain is Madrid.",
+    "The capital of Germany is Berlin.",
+    "The capital of Japan is Tokyo.",
+    "The capital of England is London.",
+    "Paris is a city in France.",
+    "Rome is a city in Italy.",
+    "The sky is blue.",
+    "The grass is green.",
+    "The sun is hot.",
+    "Snow is cold.",
+    "Kubernetes runs containers.",
+    "The cat drinks milk.",
+    "The dog eats meat.",
+    "Water is wet.",
+)
+"""What the tiny BERT learns by heart."""
+
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_LABELS = {
+    "text-classification": ["negative", "neutral", "positive"],
+    "token-classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+}
+
+
+def tiny_bert() -> Path:
+    """Return the cached tiny BERT, training it the first time (seconds)."""
+    return cached_model("tiny-bert-2", train_tiny_bert)
+
+
+def bert_large() -> Path:
+    """Return the cached model of bert-large-uncased's shape (1.34 GB of random weights)."""
+    return cached_model("bert-large-random-1", make_bert_large)
+
+
+def small_model(architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> Path:
+    """Return a cached small random model; ``config`` overrides fields of its configuration."""
+    extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
+    name = f"small-{architecture}-{head}-{seed}{extra}-1"
+    return cached_model(name, lambda folder: make_small_model(folder, architecture, head, seed=seed, **config))
+
+
+def make_small_model(folder: Path, architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> None:
+    """Write a small model with seeded random weights.
+
+    Args:
+        folder: An empty folder.
+        architecture: Family of the model and of its tokenizer.
+        head: What the model ends in; ``base`` is the bare encoder.
+        seed: Seed of the weights.
+        **config: Fields of the model's configuration that differ.
+    """
+    import torch
+
+    save_tokenizer = _save_byte_pairs if architecture == "roberta" else _save_word_pieces
+    vocabulary = save_tokenizer(folder, 512)
+    labels = _LABELS.get(head, [])
+    fields: dict[str, Any] = {"vocab_size": vocabulary, **_SHAPES[architecture]}
+    if labels:
+        fields |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    torch.manual_seed(seed)
+    model = _model_class(architecture, head)(_config_class(architecture)(**(fields | config)))
+    _spread_weights(model)
+    model.save_pretrained(folder)
+
+
+def train_tiny_bert(folder: Path) -> None:
+    """Train a BERT of two small layers until it knows every word of ``FACTS``, and write it."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(7)
+    size = _save_word_pieces(folder, 512)
+    config = BertConfig(
+        vocab_size=size,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    model = BertForMaskedLM(config)
+    inputs, attention, targets = _masked_facts(folder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        loss = model(input_ids=inputs, attention_mask=attention, labels=targets).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss.item() < 0.02:
+            break
+    model.eval().save_pretrained(folder)
+
+
+def make_bert_large(folder: Path) -> None:
+    """Write a fill-mask model of exactly bert-large-uncased's shape with random weights."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    _save_word_pieces(folder, 512, fill_to=30522)
+    config = BertConfig(
+        vocab_size=30522, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
+    )
+    torch.manual_seed(1)
+    BertForMaskedLM(config).save_pretrained(folder, max_shard_size="10GB")
+
+
+_SHAPES: dict[str, dict[str, Any]] = {
+    "bert": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    },
+    "roberta": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 66,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64},
+}
+
+
+def _config_class(architecture: Architecture) -> Any:
+    import transformers
+
+    return getattr(transformers, f"{_PREFIX[architecture]}Config")
+
+
+def _model_class(architecture: Architecture, head: Head) -> Any:
+    import transformers
+
+    return getattr(transformers, f"{_PREFIX[architecture]}{_SUFFIX[head]}")
+
+
+_PREFIX = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
+_SUFFIX = {
+    "base": "Model",
+    "fill-mask": "ForMaskedLM",
+    "text-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+}
+
+
+def _spread_weights(model: Any) -> None:
+    """Scale random weights up, so that answers differ clearly between inputs."""
+    import torch
+
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8)
+
+
+def _save_word_pieces(folder: Path, size: int, *, fill_to: int | None = None) -> int:
+    """Write a lower-casing WordPiece tokenizer as BERT has it; returns the number of its tokens."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=_SPECIAL, initial_alphabet=list("abcdefghijklmnopqrstuvwxyz0123456789.,!?'")
+    )
+    tokenizer.train_from_iterator(FACTS, trainer)
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    tokens = [token for token, _ in vocabulary]
+    if fill_to is not None:
+        tokens += [f"[unused{number}]" for number in range(fill_to - len(tokens))]
+    tokenizer.model = models.WordPiece(vocab={token: i for i, token in enumerate(tokens)}, unk_token="[UNK]")
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = _bert_template(tokenizer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    return len(tokens)
+
+
+def _bert_template(tokenizer: Any) -> Any:
+    from tokenizers import processors
+
+    return processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+
+
+def _save_byte_pairs(folder: Path, size: int) -> int:
+    """Write a byte-level BPE tokenizer as RoBERTa has it; returns the number of its tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    mask = AddedToken("<mask>", lstrip=True, special=True, normalized=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", mask],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(FACTS, trainer)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        mask_token=mask,
+    ).save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+def _masked_facts(folder: Path) -> tuple[Any, Any, Any]:
+    """Every fact once for each of its words, that word masked: ids, attention mask and targets, all [rows, tokens]."""
+    import torch
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    mask = tokenizer.token_to_id("[MASK]")
+    rows, targets = [], []
+    for encoding in tokenizer.encode_batch(list(FACTS)):
+        for position in range(1, len(encoding.ids) - 1):
+            rows.append([mask if at == position else i for at, i in enumerate(encoding.ids)])
+            targets.append([i if at == position else -100 for at, i in enumerate(encoding.ids)])
+    width = max(map(len, rows))
+    attention = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    inputs = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    return inputs, attention, torch.tensor([row + [-100] * (width - len(row)) for row in targets])
+
+
+_MADE: dict[str, Callable[[], Path]] = {"tiny-bert": tiny_bert, "bert-large": bert_large}
+
+
+def main() -> None:
+    """Put a made model into the folder named on the command line."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("model", choices=sorted(_MADE))
+    parser.add_argument("directory", type=Path)
+    arguments = parser.parse_args()
+    copy_model(_MADE[arguments.model](), arguments.directory)
+
+
+if __name__ == "__main__":
+    main()
