@@ -40,7 +40,7 @@ EMPTY_LIBRARIES = (
 # The functions are in a library of another name: the loader insists on symbol versions in the named ones.
 ABSENT_LIBRARY = "libcuda_absent.so"
 REAL_LIBRARIES = ("libcudart.so.13", "libcufile.so.0")
-DROPPED = ("torch/include/", "torch/test/", "torch/share/", "torch/bin/protoc", "torch/bin/test_", "torch/bin/ProcessGroup", "torch/lib/libtorch_cuda_linalg.so")
+DROPPED = ("torch/include/", "torch/test/", "torch/share/", "torch/bin/protoc", "torch/lib/libtorch_cuda_linalg.so")
 PROBE_SECONDS = 20
 
 

@@ -23,7 +23,7 @@ class Task(StrEnum):
 
     FILL_MASK = "fill-mask"
     TEXT_CLASSIFICATION = "text-classification"
-    TOKEN_CLASSIFICATION = "token-classification"
+    TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - a task, not a secret
     EMBEDDINGS = "embeddings"
 
 

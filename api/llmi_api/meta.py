@@ -11,12 +11,21 @@ LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-# The API server's own grammar of a quantity, without negative numbers.
-QUANTITY = r"^\+?([0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][-+]?[0-9]{1,2}))?$"
-
 Quantity = Annotated[
     int | str,
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": 32}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            CEL: [
+                {
+                    # The API server's own grammar decides what a quantity is.
+                    "rule": "isQuantity(string(self)) && quantity(string(self)).sign() > 0",
+                    "message": "must be a quantity above zero, such as 500m, 2 or 4Gi",
+                }
+            ],
+        }
+    ),
 ]
 """A Kubernetes quantity such as ``500m``, ``2`` or ``4Gi``."""
 

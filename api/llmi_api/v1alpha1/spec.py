@@ -74,7 +74,8 @@ class ModelSource(Model):
     )
     claim: ModelClaim | None = Field(default=None, description="The files are on a PersistentVolumeClaim.")
     image: ModelImage | None = Field(
-        default=None, description="The files are in an OCI image (needs image volumes: Kubernetes 1.35, or 1.33 with the gate)."
+        default=None,
+        description="The files are in an OCI image (needs image volumes: Kubernetes 1.35, or 1.33 with the gate).",
     )
 
     @model_validator(mode="after")
@@ -91,7 +92,7 @@ class Engine(Model):
 
     precision: Precision = Field(
         default=Precision.AUTO,
-        description="Number format of weights and arithmetic; auto is what the processor computes best without losing quality.",
+        description="Number format of weights and arithmetic; auto: float32 on most CPUs, bfloat16 on GPUs.",
     )
     image: str | None = Field(
         default=None,
@@ -120,9 +121,7 @@ class Limits(Model):
 class AutoscalingTargets(Model):
     """Averages over the replicas that the autoscaler steers to."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(("has(self.cpuPercent) || has(self.memoryPercent)", ANY_TARGET))
-    )
+    model_config = ConfigDict(json_schema_extra=rules(("has(self.cpuPercent) || has(self.memoryPercent)", ANY_TARGET)))
 
     cpu_percent: int | None = Field(default=None, ge=1, le=1000, description="CPU used, in percent of the request.")
     memory_percent: int | None = Field(
@@ -298,7 +297,10 @@ class LLMInferenceSpec(Model):
     engine: Engine = Field(default=Engine(), description="What runs the model.")
     limits: Limits = Field(default=Limits(), description="Bounds on what one replica accepts.")
     replicas: int | None = Field(
-        default=None, ge=0, le=1000, description="Number of replicas; 1 if neither this nor autoscaling is set, 0 stops serving."
+        default=None,
+        ge=0,
+        le=1000,
+        description="Number of replicas; 1 if neither this nor autoscaling is set, 0 stops serving.",
     )
     autoscaling: Autoscaling | None = Field(default=None, description="Lets the replicas follow the load.")
     resources: Resources | None = Field(
