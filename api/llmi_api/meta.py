@@ -20,7 +20,7 @@ Quantity = Annotated[
             CEL: [
                 {
                     # The API server's own grammar decides what a quantity is.
-                    "rule": "isQuantity(string(self)) && quantity(string(self)).sign() > 0",
+                    "rule": "isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",
                     "message": "must be a quantity above zero, such as 500m, 2 or 4Gi",
                 }
             ],
