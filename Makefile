@@ -1,0 +1,91 @@
+# Everything a developer or a visitor types. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements/dev.txt requirements/torch.txt requirements/torch-slim.txt
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
+
+##@ See it work
+demo: $(READY) ## Serve models on a local cluster and ask them something
+	$(BIN)/python hack/demo.py
+
+serve: $(READY) ## Run the model server alone, without Kubernetes, with a real embedding model
+	$(BIN)/python hack/serve.py
+
+##@ Work on it
+init: $(READY) ## Make the virtual environment
+
+check: $(READY) ## Lint, types, import rules, layout, generated files: seconds
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy hack/*.py
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m llmi_api --check
+	$(BIN)/pytest -q tests/contract
+
+format: $(READY) ## Let ruff format and mend what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+generate: $(READY) ## Write the CRD from the types in api/llmi_api
+	$(BIN)/python -m llmi_api
+
+golden: $(READY) ## Rewrite the expected manifests; look at the difference before you commit
+	$(BIN)/pytest -q tests/operator --golden-update
+
+lock: $(READY) ## Resolve all dependencies anew and write their hashes
+	$(COMPILE) --universal requirements/build.in -o requirements/build.txt
+	for extra in operator server dev; do $(COMPILE) --universal --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	$(COMPILE) --universal -c requirements/dev.txt requirements/torch.in -o requirements/torch.txt
+	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_28 requirements/torch-slim.in -o requirements/torch-slim.txt
+	$(COMPILE) -c requirements/torch.txt --python-platform x86_64-manylinux_2_28 requirements/torch-cuda.in -o requirements/torch-cuda.txt
+
+##@ Test it
+test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
+	$(BIN)/python hack/test.py unit apiserver cluster gpu
+
+test-fast: check ## Unit and server tests only: minutes
+	$(BIN)/python hack/test.py unit
+
+test-apiserver: $(READY) ## The operator against a real kube-apiserver
+	$(BIN)/python hack/test.py apiserver
+
+test-cluster: $(READY) ## The product on the local cluster
+	$(BIN)/python hack/test.py cluster
+
+##@ Run it
+images: $(READY) ## Build the operator's and the server's image with docker
+	$(BIN)/python hack/images.py build
+
+cluster: $(READY) ## Bring up a local kind cluster (CLUSTER_MODE=auto|pull|build, CLUSTER=kind|current)
+	$(BIN)/python hack/cluster.py up
+
+deploy: $(READY) ## Put images and operator on the cluster
+	$(BIN)/python hack/deploy.py
+
+cluster-down: $(READY) ## Remove the cluster and all it made on this machine but the caches
+	$(BIN)/python hack/cluster.py down
+
+help: ## List this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "error: python3.11 is needed, and $(PYTHON) is another version. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "environment: installing locked packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/torch.txt
+	@$(BIN)/python hack/torch_wheel.py install
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo serve init check format generate golden lock test test-fast test-apiserver test-cluster images cluster deploy cluster-down help
