@@ -1,0 +1,142 @@
+"""Builds the cluster's programs from their Go modules, which a package proxy serves where no image registry does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache import Artifact, key_of
+from problems import MissingTool
+from steps import Step, sh
+
+NODE_DIR = Path(__file__).resolve().parent / "node"
+KUBERNETES_VERSION = "1.36.3"
+OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
+
+# `kubectl version` and kubeadm read these; without them Kubernetes calls itself v0.0.0 and kubeadm refuses.
+_VERSION_FLAGS = " ".join(
+    f"-X {name}=v{KUBERNETES_VERSION}"
+    for name in ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
+) + " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
+_LD_FLAGS = f"-s -w {_VERSION_FLAGS}"
+
+# Read-only modules: a build uses the versions in go.mod and go.sum or fails. No C: the binaries run in any image.
+_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
+
+HYPER_PROGRAMS = (
+    "kubectl",
+    "kubeadm",
+    "kubelet",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Some programs of one Go module, built together."""
+
+    artifact: Artifact
+    title: str
+    module: Path
+    packages: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+
+    def path(self, program: str) -> Path:
+        """Where a built program lies."""
+        return self.artifact.path / program
+
+    def step(self, after: tuple[str, ...] = ()) -> Step:
+        """Give the step that builds them, unless they are there."""
+        return Step(
+            self.title,
+            lambda log: self.artifact.build(lambda target: self._build(target, log)),
+            after=after,
+            skip_if=self.artifact.is_built,
+            remedy="if modules could not be fetched, check GOPROXY and the network, then run the same command again",
+        )
+
+    def fetch(self, log: Path) -> None:
+        """Fetch the sources that the build will need, while the processor is busy with something else."""
+        sh([find_go(), "list", "-deps", "-f", "", *self.packages], log, _ENVIRONMENT, cwd=self.module)
+
+    def _build(self, target: Path, log: Path) -> None:
+        # One command for all packages: go builds what they share once and links them side by side.
+        argv = [find_go(), "build", "-ldflags", _LD_FLAGS, "-o", f"{target}/", *self.packages]
+        sh(argv, log, _ENVIRONMENT, cwd=self.module)
+        for alias in self.aliases:
+            (target / alias).symlink_to("hyper")
+
+
+def kubernetes() -> Programs:
+    """Kubernetes, etcd and kubectl in one binary."""
+    module = NODE_DIR / "kubernetes"
+    key = key_of(module / "go.mod", module / "go.sum", module / "hyper", _LD_FLAGS)
+    return Programs(
+        Artifact("kubernetes", key),
+        f"building Kubernetes {KUBERNETES_VERSION}",
+        module,
+        ("llminference.local/kubernetes/hyper",),
+        HYPER_PROGRAMS,
+    )
+
+
+def kind() -> Programs:
+    """The tool that makes clusters out of containers."""
+    module = NODE_DIR / "kubernetes"
+    key = key_of(module / "go.mod", module / "go.sum")
+    return Programs(Artifact("kind", key), "building kind", module, ("sigs.k8s.io/kind",))
+
+
+def cluster_parts() -> Programs:
+    """What runs inside the nodes besides Kubernetes."""
+    module = NODE_DIR / "kubernetes"
+    sources = (module / "go.mod", module / "go.sum", module / "pause", module / "labnet")
+    return Programs(
+        Artifact("cluster-parts", key_of(*sources)),
+        "building CoreDNS, metrics-server and the pod network",
+        module,
+        (
+            "llminference.local/kubernetes/pause",
+            "llminference.local/kubernetes/labnet",
+            "github.com/coredns/coredns",
+            "sigs.k8s.io/cri-tools/cmd/crictl",
+            "sigs.k8s.io/metrics-server/cmd/metrics-server",
+        ),
+    )
+
+
+def containerd() -> Programs:
+    """The container runtime; its module is apart, because its dependencies contradict those of Kubernetes."""
+    module = NODE_DIR / "containerd"
+    commands = "github.com/containerd/containerd/v2/cmd"
+    return Programs(
+        Artifact("containerd", key_of(module / "go.mod", module / "go.sum")),
+        "building containerd",
+        module,
+        (f"{commands}/containerd", f"{commands}/containerd-shim-runc-v2", f"{commands}/ctr"),
+    )
+
+
+def find_go() -> str:
+    """Find a Go that can build the modules."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        raise MissingTool(
+            "Go is needed to build the cluster's programs, and there is no `go` on PATH.",
+            f"install Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer (https://go.dev/dl), then run the same command again",
+        )
+    text = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"go(\d+)\.(\d+)", text)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_GO:
+        raise MissingTool(
+            f"{go} is too old: {text.strip() or 'it does not tell its version'}.",
+            f"install Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer, which fetches the toolchain that the modules ask for",
+        )
+    return go
