@@ -1,0 +1,232 @@
+"""Builds the operator's and the server's image, and small images that only carry a model.
+
+``python hack/images.py build``. Where images can be pulled, this is plain ``docker build``. Elsewhere the base images
+are those that hack/debian.py makes, and the Python packages are downloaded beforehand by their locked hashes, so
+that the build itself needs no network at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from bringing_up import BASE_IMAGE, build_steps
+from cache import Artifact, key_of
+from docker_engine import answers, ensure_docker, has_image, image_id, legacy_builder
+from mode import Mode, choose, registry_answers
+from steps import Step, run_steps, say, sh, tell_and_exit
+from torch_wheel import build_slim_wheel, install_from_index
+
+ROOT = Path(__file__).resolve().parent.parent
+WHEELS = ROOT / "build" / "image-wheels"
+OPERATOR_IMAGE = "llminference/operator:dev"
+SERVER_IMAGE = "llminference/server:dev"
+INPUTS_LABEL = "llminference.dev/inputs"
+BASES = {"BASE_IMAGE": f"{BASE_IMAGE}:bookworm", "BUILD_IMAGE": f"{BASE_IMAGE}:bookworm-build"}
+
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "api", "operator", "server", "requirements/build.txt")
+OPERATOR_INPUTS = ("Dockerfile.operator", "requirements/operator.txt", *SOURCES)
+SERVER_INPUTS = (
+    *("Dockerfile.server", "requirements/server.txt", "requirements/torch.txt", "requirements/torch-cuda.txt"),
+    *SOURCES,
+)
+
+
+def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
+    """Give the steps that leave both images in Docker; packages are fetched at once, builds wait for ``after``."""
+    offline = mode is Mode.BUILD
+    fetches = [_fetch_step(name) for name in ("build", "operator", "server", "torch")] if offline else []
+    torch = [_torch_step()] if offline else []
+    first = (*after, *(step.name for step in fetches))
+    return [
+        *fetches,
+        *torch,
+        Step("operator image", lambda log: _build_operator(log, offline=offline), after=first),
+        # One build at a time: both unpack packages and compile them.
+        Step(
+            "server image",
+            lambda log: _build_server(log, offline=offline),
+            after=("operator image", *(step.name for step in torch)),
+        ),
+    ]
+
+
+def _packages(name: str) -> Artifact:
+    return Artifact(f"image-packages-{name}", key_of(ROOT / "requirements" / f"{name}.txt"))
+
+
+def _fetch_step(name: str) -> Step:
+    def fetch(log: Path) -> None:
+        def fill(target: Path) -> None:
+            lock = ROOT / "requirements" / f"{name}.txt"
+            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+            argv += ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp", *_platforms()]
+            sh([*argv, "-r", lock, "-d", target], log)
+
+        _packages(name).build(fill)
+
+    return Step(
+        f"Python packages for images: {name}",
+        fetch,
+        skip_if=_packages(name).is_built,
+        remedy="check that the Python package index answers, then run the same command again",
+    )
+
+
+def _platforms() -> list[str]:
+    """Name the platforms whose wheels Debian 12 (glibc 2.36) can run; pip matches each name exactly."""
+    machine = os.uname().machine
+    names = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)]
+    return [f"--platform={name}" for name in [*names, f"manylinux2014_{machine}", f"linux_{machine}"]]
+
+
+def _torch_step() -> Step:
+    return Step(
+        "PyTorch for the CPU",
+        lambda log: sh([sys.executable, ROOT / "hack" / "torch_wheel.py", "wheel"], log),
+        remedy="check that the Python package index answers, then run the same command again",
+    )
+
+
+def _build_operator(log: Path, *, offline: bool) -> None:
+    folders = {name: _packages(name).path for name in ("build", "operator")} if offline else {}
+    _build(OPERATOR_IMAGE, OPERATOR_INPUTS, {}, folders, log)
+
+
+def _build_server(log: Path, *, offline: bool) -> None:
+    if not offline:
+        torch = os.environ.get("TORCH") or ("cpu" if install_from_index(sys.executable, check_only=True) else "cuda")
+        _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": torch}, {}, log)
+        return
+    folders = {name: _packages(name).path for name in ("build", "server", "torch")}
+    _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "wheels"}, folders, log, extra=build_slim_wheel())
+
+
+def _build(
+    image: str,
+    inputs: tuple[str, ...],
+    arguments: dict[str, str],
+    folders: dict[str, Path],
+    log: Path,
+    *,
+    extra: Path | None = None,
+) -> None:
+    """Build an image unless Docker has it from the same inputs; ``folders`` are packages for a build without network."""
+    if folders:
+        arguments = {**arguments, **BASES, "PIP_ARGS": "--no-index --find-links /src/wheels"}
+    bases = [image_id(arguments[name]) or "" for name in BASES if name in arguments]
+    packages = [folder.name for folder in folders.values()] + [str(extra)]
+    key = key_of(*(ROOT / name for name in inputs), str(sorted(arguments.items())), *bases, *packages)
+    if has_image(image) and _label(image) == key:
+        return
+    words = [word for item in arguments.items() for word in ("--build-arg", "=".join(item))]
+    words += ["--label", f"{INPUTS_LABEL}={key}", "--build-arg", f"REVISION={_revision()}"]
+    words += ["--network", "none"] if folders else []
+    with _context(inputs, folders, extra).open("rb") as context:
+        sh(["docker", "build", *words, "-f", inputs[0], "-t", image, "-"], log, legacy_builder(), stdin=context)
+
+
+def _context(inputs: tuple[str, ...], folders: dict[str, Path], extra: Path | None) -> Path:
+    """Pack exactly what a build reads: the rest of the tree must not make layers stale."""
+    target = ROOT / "build" / f"{inputs[0]}.context.tar"
+    target.parent.mkdir(exist_ok=True)
+    with tarfile.open(target, "w") as tar:
+        for name in inputs:
+            tar.add(ROOT / name, name, filter=_same_everywhere)
+        for name, folder in folders.items():
+            tar.add(folder, f"build/image-wheels/{name}", filter=_same_everywhere)
+        if extra:
+            tar.add(extra, f"build/image-wheels/torch/{extra.name}", filter=_same_everywhere)
+    return target
+
+
+def _same_everywhere(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if "__pycache__" in entry.name:
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = 0
+    return entry
+
+
+def model_image(name: str, folder: Path, log: Path) -> str:
+    """Make an image that only carries the files of a folder, for ``model.image``.
+
+    Args:
+        name: its repository, such as ``llminference/model-minilm``.
+        folder: the model's files; they become the root of the image.
+        log: file for docker's output.
+
+    Returns:
+        The image's reference; its tag tells the contents.
+    """
+    image = f"{name}:{key_of(folder)}"
+    if has_image(image):
+        return image
+    archive = ROOT / "build" / f"{name.rpartition('/')[2]}.tar"
+    archive.parent.mkdir(exist_ok=True)
+    with tarfile.open(archive, "w") as tar:
+        for path in sorted(folder.iterdir()):
+            tar.add(path, path.name, filter=_same_everywhere)
+    sh(["docker", "import", archive, image], log)
+    archive.unlink()
+    return image
+
+
+def _label(image: str) -> str:
+    form = f'{{{{index .Config.Labels "{INPUTS_LABEL}"}}}}'
+    argv = ["docker", "image", "inspect", "--format", form, image]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _revision() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    argv = [git, "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def base_steps() -> list[Step]:
+    """Give only those steps of the offline cluster build that lead to the base images."""
+    wanted, found = {"base images"}, dict[str, Step]()
+    known = {step.name: step for step in build_steps()}
+    while wanted:
+        step = known[wanted.pop()]
+        found[step.name] = step
+        wanted |= set(step.after) - set(found)
+    return list(found.values())
+
+
+def sizes() -> str:
+    """Tell the sizes of the images as Docker counts them, unpacked."""
+    lines = []
+    for image in (OPERATOR_IMAGE, SERVER_IMAGE):
+        argv = ["docker", "image", "inspect", "--format", "{{.Size}}", image]
+        size = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+        lines.append(f"{image}: {size / 1e6:.0f} MB")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Entry point of ``make images``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["build"])
+    parser.add_argument("--mode", type=Mode, choices=list(Mode), default=os.environ.get("CLUSTER_MODE", "auto"))
+    options = parser.parse_args()
+    if not answers():
+        run_steps([Step("Docker", ensure_docker)])
+    choice = choose(Mode(options.mode), is_local=has_image, is_answered=registry_answers)
+    say(f"Mode {choice.mode}: {choice.why}.")
+    bases = base_steps() if choice.mode is Mode.BUILD else []
+    run_steps([*bases, *steps(choice.mode, after=("base images",) if bases else ())])
+    say(sizes())
+
+
+if __name__ == "__main__":
+    tell_and_exit(main)
