@@ -12,7 +12,8 @@ import kind_cluster
 import node_image
 from docker_engine import answers, ensure_docker, ensure_packages, has_image, import_image
 from kubectl import whats_missing
-from mode import Choice, Mode, choose, registry_answers
+from mode import PULLED_NODE_IMAGE, Choice, Mode, choose, registry_answers
+from problems import Unhealthy, Unlocked
 from steps import Step, run_steps, say, sh
 
 RECOVER_SECONDS = 30.0
@@ -58,7 +59,7 @@ def _why_not_usable(present: list[kind_cluster.Node], wanted: Mode, workers: int
 def _keep_locked() -> None:
     try:
         egress.check()
-    except egress.Unlocked:
+    except Unlocked:
         say("The egress lock was gone; it is put back.")
         egress.lock()
 
@@ -70,7 +71,7 @@ def _why_not_healthy(count: int) -> str | None:
     say(f"The cluster is not healthy ({'; '.join(missing)}); giving it {RECOVER_SECONDS:.0f} s to recover.")
     try:
         kind_cluster.wait_until_ready(count, RECOVER_SECONDS)
-    except kind_cluster.Unhealthy as still:
+    except Unhealthy as still:
         return still.what
     return None
 
@@ -80,10 +81,16 @@ def build_steps() -> list[Step]:
     kubernetes, parts = gobuild.kubernetes(), gobuild.cluster_parts()
     containerd, kind = gobuild.containerd(), gobuild.kind()
     programs = (kubernetes, containerd, parts, kind)
+
+    def fetch_all(log: Path) -> None:
+        for one in programs:
+            if not one.artifact.is_built():
+                one.fetch(log)
+
     packages = Step("packages of the machine", ensure_packages)
     fetch = Step(
         "fetching sources for the other builds",
-        lambda log: [p.fetch(log) for p in programs if not p.artifact.is_built()] and None,
+        fetch_all,
         skip_if=lambda: all(p.artifact.is_built() for p in programs),
     )
     # One Go build at a time: each uses all cores. What waits for the network or a single core runs beside them.
@@ -101,7 +108,7 @@ def build_steps() -> list[Step]:
 
 def pull_steps() -> list[Step]:
     """Give the steps of a machine where images can be pulled."""
-    image = kind_cluster.PULLED_NODE_IMAGE
+    image = PULLED_NODE_IMAGE
     kind = gobuild.kind()
     return [
         Step(

@@ -102,7 +102,11 @@ def _down(options: argparse.Namespace) -> None:
             for folder in cache_root().iterdir():
                 if folder.is_dir():
                     remove_tree(folder)
-    say("The cluster is gone." if not options.all else f"The cluster is gone, and all that was cached in {cache_root()}.")
+    say(
+        "The cluster is gone."
+        if not options.all
+        else f"The cluster is gone, and all that was cached in {cache_root()}."
+    )
 
 
 def _remove_images(log: Path) -> None:

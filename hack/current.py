@@ -45,7 +45,8 @@ def _program() -> Path:
     if (ours := gobuild.kubernetes().path("kubectl")).exists():
         return ours
     raise MissingTool(
-        "CLUSTER=current needs kubectl, which is not on PATH.", "install it, or run `python hack/cluster.py bin kubectl`"
+        "CLUSTER=current needs kubectl, which is not on PATH.",
+        "install it, or run `python hack/cluster.py bin kubectl`",
     )
 
 
@@ -56,5 +57,8 @@ def _ask(which: str) -> None:
         raise Refused(
             f"CLUSTER=current would use {which}, and there is no terminal to ask on.", "say yes with CLUSTER_YES=1"
         )
-    if input(f"Use the cluster {which}? Namespaces and workloads will be made in it. [y/N] ").lower() not in {"y", "yes"}:
+    if input(f"Use the cluster {which}? Namespaces and workloads will be made in it. [y/N] ").lower() not in {
+        "y",
+        "yes",
+    }:
         raise Refused("Not confirmed; nothing was done.", "use CLUSTER=kind for a cluster of our own")

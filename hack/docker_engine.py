@@ -87,7 +87,9 @@ def stop_own_docker() -> bool:
     while _own_pid() is not None and time.monotonic() < deadline:
         time.sleep(0.2)
     if _own_pid() is not None:
-        raise NoDocker(f"dockerd (process {pid}), which we started, does not stop.", f"look at {_engine_dir()}/dockerd.log")
+        raise NoDocker(
+            f"dockerd (process {pid}), which we started, does not stop.", f"look at {_engine_dir()}/dockerd.log"
+        )
     _pid_file().unlink(missing_ok=True)
     return True
 

@@ -17,10 +17,13 @@ KUBERNETES_VERSION = "1.36.3"
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
 # `kubectl version` and kubeadm read these; without them Kubernetes calls itself v0.0.0 and kubeadm refuses.
-_VERSION_FLAGS = " ".join(
-    f"-X {name}=v{KUBERNETES_VERSION}"
-    for name in ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
-) + " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
+_VERSION_FLAGS = (
+    " ".join(
+        f"-X {name}=v{KUBERNETES_VERSION}"
+        for name in ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
+    )
+    + " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
+)
 _LD_FLAGS = f"-s -w {_VERSION_FLAGS}"
 
 # Read-only modules: a build uses the versions in go.mod and go.sum or fails. No C: the binaries run in any image.

@@ -136,14 +136,22 @@ def create(mode: Mode, workers: int, log: Path) -> None:
     config = ROOT / "build" / "kind.json"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(json.dumps(configuration(mode, workers), indent=2))
-    argv = [kind_program(mode), "create", "cluster", "--config", config, "--kubeconfig", KUBECONFIG]
-    sh(argv, log, {"KIND_EXPERIMENTAL_DOCKER_NETWORK": egress.NETWORK})
+    files = ["--config", str(config), "--kubeconfig", str(KUBECONFIG)]
+    sh([kind_program(mode), "create", "cluster", *files], log, {"KIND_EXPERIMENTAL_DOCKER_NETWORK": egress.NETWORK})
 
 
 def export_kubeconfig() -> None:
     """Write the kubeconfig of a cluster that another checkout has made."""
     KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
-    argv = [str(kind_program(mode_of(nodes()))), "export", "kubeconfig", "--name", NAME, "--kubeconfig", str(KUBECONFIG)]
+    argv = [
+        str(kind_program(mode_of(nodes()))),
+        "export",
+        "kubeconfig",
+        "--name",
+        NAME,
+        "--kubeconfig",
+        str(KUBECONFIG),
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CommandFailed(argv, done.returncode, done.stderr)
@@ -188,7 +196,7 @@ def _check_ports() -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise Problem(
-                    f"Port {port} of 127.0.0.1, which the cluster publishes for NodePort Services, is in use ({error}).",
+                    f"Port {port} of 127.0.0.1, which the cluster publishes for NodePorts, is in use ({error}).",
                     f"find its owner with `ss -ltnp 'sport = :{port}'` and stop it, then run the same command again",
                 ) from error
 

@@ -90,7 +90,7 @@ def _inner_images() -> list[Image]:
     programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd")
     hyper |= {f"usr/local/bin/{name}": "hyper" for name in programs}
     # One image under five names: kubeadm wants one for each program.
-    names = tuple(f"{REGISTRY}/{name}:{version}" for name in programs[:-1]) + (f"{REGISTRY}/etcd:{ETCD_TAG}",)
+    names = (*(f"{REGISTRY}/{name}:{version}" for name in programs[:-1]), f"{REGISTRY}/etcd:{ETCD_TAG}")
     folders = ("etc", "run", "tmp", "var")
     return [
         Image(names, hyper, path=path, folders=folders),
@@ -147,12 +147,12 @@ def _import_content(root: Path, scratch: Path, log: Path) -> None:
     (place / "config.toml").write_text(_CONTENT_ONLY.format(root=place))
     runtime = gobuild.containerd()
     with log.open("ab") as out:
-        argv = [runtime.path("containerd"), "--config", place / "config.toml"]
+        argv = [str(runtime.path("containerd")), "--config", str(place / "config.toml")]
         process = subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True)
         try:
             _wait_for_socket(place / "sock", process)
             # Not unpacked: overlay file systems do not stack on that of the image build.
-            ctr = [runtime.path("ctr"), "-a", place / "sock", "-n", "k8s.io"]
+            ctr = [str(runtime.path("ctr")), "-a", str(place / "sock"), "-n", "k8s.io"]
             sh([*ctr, "images", "import", "--no-unpack", "--all-platforms", archive], log)
             sh([*ctr, "images", "ls"], log)
         finally:

@@ -37,17 +37,17 @@ def write_archive(images: list[Image], target: Path) -> None:
         manifests: list[dict[str, Any]] = []
         for number, image in enumerate(images):
             descriptor = _add_image(tar, image, target.parent / f"layer-{number}.tar")
-            for name in image.names:
-                manifests.append({**descriptor, "annotations": {"io.containerd.image.name": name}})
+            manifests += [{**descriptor, "annotations": {"io.containerd.image.name": name}} for name in image.names]
         _add_json(tar, "index.json", {"schemaVersion": 2, "manifests": manifests})
 
 
 def _add_image(tar: tarfile.TarFile, image: Image, scratch: Path) -> dict[str, Any]:
     _write_layer(image, scratch)
     digest = _digest(scratch)
-    layer = {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": scratch.stat().st_size}
+    size = scratch.stat().st_size
+    layer = {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size}
     with scratch.open("rb") as content:
-        _add(tar, f"blobs/sha256/{digest}", content, layer["size"])
+        _add(tar, f"blobs/sha256/{digest}", content, size)
     scratch.unlink()
     config = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -55,7 +55,12 @@ def _add_image(tar: tarfile.TarFile, image: Image, scratch: Path) -> dict[str, A
         "config": {"Entrypoint": list(image.entrypoint), "Env": [f"PATH={image.path}"]},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     }
-    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": _add_blob(tar, config, _CONFIG), "layers": [layer]}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": _add_blob(tar, config, _CONFIG),
+        "layers": [layer],
+    }
     return _add_blob(tar, manifest, _MANIFEST)
 
 

@@ -20,6 +20,7 @@ class Problem(Exception):  # noqa: N818  (it is told to people, not handled as a
         self.remedy = remedy
 
     def __str__(self) -> str:
+        """Give both sentences."""
         return f"{self.what}\n  What to do: {self.remedy}" if self.remedy else self.what
 
 

@@ -21,8 +21,12 @@ LINE_WIDTH = 100
 class Progress(Protocol):
     """What the step runner tells about; all methods may be called from any thread."""
 
-    def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None: ...
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """End the display."""
+
     def started(self, name: str, log: Path) -> None:
         """Tell that the step begins."""
 
@@ -56,10 +60,11 @@ class PlainProgress:
         self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> Self:
+        """Begin; nothing has to be prepared."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        return
+        """End; nothing has to be put back."""
 
     def started(self, name: str, log: Path) -> None:
         """Tell that the step begins."""
@@ -101,6 +106,7 @@ class RichProgress(PlainProgress):
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
+        """Begin to draw."""
         from rich.live import Live  # noqa: PLC0415  (not needed elsewhere than in a terminal)
 
         self._live = Live(get_renderable=self._table, refresh_per_second=4, transient=True)
@@ -108,6 +114,7 @@ class RichProgress(PlainProgress):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Take the table away; the lines stay."""
         if self._live is not None:
             self._live.stop()
 
@@ -151,7 +158,9 @@ class RichProgress(PlainProgress):
         table = Table.grid(padding=(0, 1))
         for name, step in list(self._running.items()):
             seconds = time.monotonic() - step.since
-            table.add_row(Spinner("dots"), Text(name), Text(f"{seconds:.0f} s"), Text(_last_line(step.log), style="dim"))
+            table.add_row(
+                Spinner("dots"), Text(name), Text(f"{seconds:.0f} s"), Text(_last_line(step.log), style="dim")
+            )
         return table
 
 

@@ -171,12 +171,17 @@ def _drive(todo: Mapping[str, Step], log_dir: Path, display: Progress, pool: Thr
             display.tick()
             for future in finished:
                 step = futures.pop(future)
-                if (error := future.exception()) is not None:
-                    raise StepFailed(step, error, _log_of(step, log_dir)) from error
+                _raise_failure(step, future, _log_of(step, log_dir))
                 done.add(step.name)
     except BaseException:
         _stop_all()
         raise
+
+
+def _raise_failure(step: Step, future: Future[None], log: Path) -> None:
+    error = future.exception()
+    if error is not None:
+        raise StepFailed(step, error, log) from error
 
 
 def _run_one(step: Step, log: Path, display: Progress) -> None:
