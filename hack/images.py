@@ -116,7 +116,7 @@ def _build(
     *,
     extra: Path | None = None,
 ) -> None:
-    """Build an image unless Docker has it from the same inputs; ``folders`` are packages for a build without network."""
+    """Build an image unless Docker has it from the same inputs; ``folders`` replace the network."""
     if folders:
         arguments = {**arguments, **BASES, "PIP_ARGS": "--no-index --find-links /src/wheels"}
     bases = [image_id(arguments[name]) or "" for name in BASES if name in arguments]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
+
 from llmi_api import labels
 from llmi_api.v1alpha1 import LLMInference
-from pydantic import BaseModel
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
