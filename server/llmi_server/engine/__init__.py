@@ -1,0 +1,1 @@
+"""What computes: a protocol for everyone, and the Transformers engine behind it."""

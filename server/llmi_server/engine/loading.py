@@ -1,0 +1,252 @@
+"""From a model's folder to an engine, in steps that each can refuse with a reason."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmi_api.failure import FailureCode
+from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.protocol import LoadedModel, ModelFacts
+from llmi_server.errors import StartupError
+from llmi_server.machine import free_memory_bytes, usable_cpus
+from llmi_server.model import files, fitness
+from llmi_server.model.marker import read_marker
+
+_MIB = 1 << 20
+_RUNTIME_BYTES = 300 * _MIB
+"""What Python, PyTorch and Transformers take besides the weights."""
+
+_CPU_TOKENS_PER_THREAD = 512
+_ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2}
+_AUTO_CLASSES = {
+    Task.FILL_MASK: "AutoModelForMaskedLM",
+    Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Task.EMBEDDINGS: "AutoModel",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """What to load and how."""
+
+    folder: Path
+    task: Task
+    precision: Precision
+    device: Device
+    max_batch_tokens: int
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inspected:
+    config: dict[str, Any]
+    tokenizer_config: dict[str, Any]
+    weights: list[Path]
+    pooling: files.Pooling
+    max_tokens: int
+
+
+def load_model(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> LoadedModel:
+    """Load a model and its tokenizer.
+
+    Args:
+        request: What to load and how.
+        enter_phase: Called with the name of each phase as it begins.
+
+    Raises:
+        StartupError: The model cannot be served, and why.
+    """
+    enter_phase("inspect")
+    found = _inspect(request)
+    threads = request.threads or usable_cpus()
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    if request.device is not Device.CUDA:
+        _refuse_if_too_large(found, _host_precision(request), request, free_memory_bytes())
+    enter_phase("import")
+    import torch  # noqa: PLC0415 - seconds of import, after everything that can fail fast
+
+    torch.set_num_threads(threads)
+    device = _choose_device(request.device, cuda=torch.cuda.is_available())
+    precision = _choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
+    if device == "cuda":
+        _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0])
+    enter_phase("tokenizer")
+    tokenizer = _explained(lambda: _load_tokenizer(request.folder))
+    enter_phase("weights")
+    model = _explained(lambda: _load_weights(request, found, precision, device))
+    return _assemble(request, found, tokenizer=tokenizer, model=model, device=device, precision=precision,
+                     threads=threads)  # fmt: skip
+
+
+def _inspect(request: LoadRequest) -> _Inspected:
+    config = files.read_config(request.folder)
+    tokenizer_config = files.read_optional_json(request.folder / "tokenizer_config.json")
+    fitness.refuse_code(config, tokenizer_config)
+    weights = files.weight_files(request.folder)
+    fitness.refuse_mismatch(config, request.task)
+    embeds = request.task is Task.EMBEDDINGS
+    made_for = files.max_sequence_tokens(request.folder) if embeds else None
+    return _Inspected(
+        config=config,
+        tokenizer_config=tokenizer_config,
+        weights=weights,
+        pooling=files.read_pooling(request.folder) if embeds else files.Pooling(),
+        max_tokens=fitness.token_limit(config, tokenizer_config, made_for=made_for),
+    )
+
+
+def _host_precision(request: LoadRequest) -> Precision:
+    return Precision.FLOAT32 if request.precision is Precision.AUTO else request.precision
+
+
+def _refuse_if_too_large(found: _Inspected, precision: Precision, request: LoadRequest, free: int) -> None:
+    weights = files.weight_bytes(found.weights, _ELEMENT_BYTES[precision])
+    needed = weights + _RUNTIME_BYTES
+    if needed > free:
+        raise StartupError(
+            FailureCode.OUT_OF_MEMORY,
+            f"The model needs about {needed // _MIB} MiB of memory in {precision} ({weights // _MIB} MiB of it weights)"
+            f" and {free // _MIB} MiB are free.",
+            next_step=f"Raise the memory limit above {needed * 5 // 4 // _MIB} MiB, or choose a smaller model.",
+        )
+    _log().debug("Memory suffices for task %s", request.task)
+
+
+def _choose_device(wanted: Device, *, cuda: bool) -> str:
+    if wanted is Device.CUDA and not cuda:
+        raise StartupError(
+            FailureCode.ACCELERATOR_ABSENT,
+            "A CUDA device was asked for and none is usable here.",
+            next_step="Check that the pod requests a GPU, that the node's driver works, and that the image has CUDA.",
+        )
+    return "cuda" if cuda and wanted is not Device.CPU else "cpu"
+
+
+def _choose_precision(wanted: Precision, device: str, *, bf16: bool) -> Precision:
+    """Choose float32 on a CPU, where answers shall not depend on the node, and half precision on a GPU."""
+    if device == "cpu":
+        if wanted is Precision.FLOAT16:
+            raise _precision_unsupported("float16 is not computed on a CPU.", "float32 or bfloat16")
+        return Precision.FLOAT32 if wanted is Precision.AUTO else wanted
+    if wanted is Precision.BFLOAT16 and not bf16:
+        raise _precision_unsupported("This GPU does not compute bfloat16.", "float16 or float32")
+    if wanted is Precision.AUTO:
+        return Precision.BFLOAT16 if bf16 else Precision.FLOAT16
+    return wanted
+
+
+def _precision_unsupported(message: str, instead: str) -> StartupError:
+    return StartupError(FailureCode.PRECISION_UNSUPPORTED, message, next_step=f"Set precision to {instead}, or auto.")
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise files.invalid("The tokenizer has no fast form (tokenizer.json), which this server needs.")
+    return tokenizer
+
+
+def _load_weights(request: LoadRequest, found: _Inspected, precision: Precision, device: str) -> Any:
+    import torch  # noqa: PLC0415 - as above
+    import transformers  # noqa: PLC0415 - as above
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    model, report = getattr(transformers, _AUTO_CLASSES[request.task]).from_pretrained(
+        str(request.folder),
+        dtype=getattr(torch, precision),
+        device_map={"": device} if device != "cpu" else None,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    _refuse_random_weights(report["missing_keys"], request.task, found.config)
+    return model.eval()
+
+
+def _refuse_random_weights(missing: Any, task: Task, config: dict[str, Any]) -> None:
+    """Weights that the files lack were filled with random numbers; only an unused pooler may be among them."""
+    lacking = sorted(name for name in missing if not (task is Task.EMBEDDINGS and "pooler" in name))
+    if not lacking:
+        return
+    architecture = str((config.get("architectures") or ["an unnamed architecture"])[0])[:80]
+    tasks = tuple(other for other in fitness.tasks_of(architecture) if other is not task)
+    raise fitness.task_mismatch(
+        f"The model's files ({architecture}) lack {len(lacking)} weights that {task} needs, such as {lacking[0][:80]};"
+        " its answers would be random.",
+        tasks,
+    )
+
+
+def _explained(step: Callable[[], Any]) -> Any:
+    """Run a step of Transformers and turn its errors into ours."""
+    try:
+        return step()
+    except StartupError:
+        raise
+    except MemoryError:
+        raise StartupError(
+            FailureCode.OUT_OF_MEMORY,
+            "Memory ran out while the model was loaded.",
+            next_step="Raise the memory limit, or choose a smaller model.",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        _log().debug("Loading failed", exc_info=True)
+        raise files.invalid(f"The model cannot be loaded: {_first_line(error)}") from None
+    except Exception as error:
+        _log().debug("Loading failed", exc_info=True)
+        raise StartupError(
+            FailureCode.LOAD_FAILED,
+            f"Loading the model failed: {type(error).__name__}: {_first_line(error)}",
+            next_step="Set LLMI_LOG_LEVEL=debug for the traceback, and check the model's files.",
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _assemble(
+    request: LoadRequest,
+    found: _Inspected,
+    *,
+    tokenizer: Any,
+    model: Any,
+    device: str,
+    precision: Precision,
+    threads: int,
+) -> LoadedModel:
+    import transformers  # noqa: PLC0415 - as above
+
+    from llmi_server.engine.codec import HuggingFaceCodec  # noqa: PLC0415 - keeps torch out until now
+    from llmi_server.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
+
+    marker = read_marker(request.folder)
+    labels = model.config.id2label if request.task in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION) else {}
+    facts = ModelFacts(
+        engine=f"transformers {transformers.__version__}",
+        device=device,
+        precision=precision,
+        weight_bytes=files.weight_bytes(found.weights, _ELEMENT_BYTES[precision]),
+        max_tokens=found.max_tokens,
+        preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * threads if device == "cpu" else request.max_batch_tokens,
+        labels=tuple(str(labels[number]) for number in sorted(labels)),
+        problem_type=model.config.problem_type,
+        revision=marker.revision if marker else None,
+    )
+    codec = HuggingFaceCodec(tokenizer)
+    engine = TransformersEngine(
+        model=model, task=request.task, facts=facts, pooling=found.pooling.mode, padding_id=codec.pad_token_id or 0
+    )
+    return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize)
+
+
+def _log() -> logging.Logger:
+    return logging.getLogger(__name__)

@@ -1,0 +1,129 @@
+"""What the rest of the server knows about an engine. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Output = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedText:
+    """One tokenised text.
+
+    Attributes:
+        ids: Token ids with special tokens.
+        type_ids: Segment of each token; all zero for single texts.
+        special: True for tokens that the tokenizer added.
+        offsets: First and past-the-last character of each token in the text.
+        positions: Tokens whose output is wanted, for tasks that do not want all.
+        text: The text itself.
+    """
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...]
+    special: tuple[bool, ...]
+    offsets: tuple[tuple[int, int], ...]
+    text: str
+    positions: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a loaded model says about itself.
+
+    Attributes:
+        engine: Name and version of the engine.
+        device: Where it runs, ``cpu`` or ``cuda``.
+        precision: Number format of its arithmetic.
+        weight_bytes: Size of the weights in memory.
+        max_tokens: Longest input that the model can take.
+        labels: Names of the classes, in order, for classifiers.
+        problem_type: How a classifier's scores are meant, as in its configuration.
+        preferred_batch_tokens: Where larger batches stop being faster on this device.
+        revision: Commit of the model's files, if it is known.
+    """
+
+    engine: str
+    device: str
+    precision: str
+    weight_bytes: int
+    max_tokens: int
+    preferred_batch_tokens: int
+    labels: tuple[str, ...] = ()
+    problem_type: str | None = None
+    revision: str | None = None
+
+
+class Engine(Protocol):
+    """Computes batches, one at a time, on the thread that calls it."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the loaded model says about itself."""
+        ...
+
+    def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
+        """Return one array for each text, in order.
+
+        Shapes: fill-mask [positions, vocabulary] logits; text classification [labels] logits; token classification
+        [tokens, labels] logits; embeddings [dimensions], pooled and not normalised.
+
+        Raises:
+            EngineOutOfMemoryError: The batch did not fit into memory.
+        """
+        ...
+
+
+class EngineOutOfMemoryError(Exception):
+    """A batch did not fit into memory; smaller ones may."""
+
+
+class TextCodec(Protocol):
+    """Text to tokens and back. Safe to call from several threads."""
+
+    mask_token: str | None
+    mask_token_id: int | None
+    pad_token_id: int | None
+    unknown_token_id: int | None
+    marks_subwords: bool
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Tokenise whole texts with special tokens, without padding or truncation."""
+        ...
+
+    def truncate(self, text: EncodedText, limit: int, *, keep_end: bool = False) -> EncodedText:
+        """Shorten a text to ``limit`` tokens, special tokens kept, as the tokenizer itself does."""
+        ...
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
+        """Return the text of token ids."""
+        ...
+
+    def token(self, token_id: int) -> str:
+        """Return the vocabulary's spelling of a token."""
+        ...
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Return the text of vocabulary spellings."""
+        ...
+
+    def candidate(self, word: str) -> int | None:
+        """Return the id of a word, or of its first piece when the vocabulary lacks it; None if it has no tokens."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """Everything that loading yields."""
+
+    engine: Engine
+    codec: TextCodec
+    normalize: bool = field(default=True)

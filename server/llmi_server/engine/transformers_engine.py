@@ -1,0 +1,104 @@
+"""The engine on PyTorch and Transformers. Only this file and ``loading`` import them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from llmi_api.launch import Task
+from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
+
+
+class TransformersEngine:
+    """Runs padded batches through a Transformers model and picks what the task wants."""
+
+    def __init__(self, *, model: Any, task: Task, facts: ModelFacts, pooling: str, padding_id: int) -> None:
+        self._model = model
+        self._facts = facts
+        self._padding_id = padding_id
+        self._device = model.device
+        self._pick: Callable[[Any, Any, Sequence[EncodedText]], list[Output]] = {
+            Task.FILL_MASK: _logits_at_positions,
+            Task.TEXT_CLASSIFICATION: _logits_of_texts,
+            Task.TOKEN_CLASSIFICATION: _logits_of_tokens,
+            Task.EMBEDDINGS: {"mean": _mean, "cls": _first, "max": _maximum}[pooling],
+        }[task]
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the loaded model says about itself."""
+        return self._facts
+
+    @torch.inference_mode()
+    def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
+        """Return one array for each text; see the protocol for shapes.
+
+        Raises:
+            EngineOutOfMemoryError: The batch did not fit into memory.
+        """
+        ids, mask = self._padded(batch)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if any(any(text.type_ids) for text in batch):
+            inputs["token_type_ids"] = self._padded_types(batch, ids.shape[1])
+        try:
+            return self._pick(self._model(**inputs), mask, batch)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise EngineOutOfMemoryError(str(error)[:200]) from None
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise EngineOutOfMemoryError(str(error)[:200]) from None
+            raise
+
+    def _padded(self, batch: Sequence[EncodedText]) -> tuple[Any, Any]:
+        """Return ids and attention mask, both [texts, longest]."""
+        width = max(map(len, batch))
+        ids = np.full((len(batch), width), self._padding_id, dtype=np.int64)
+        mask = np.zeros((len(batch), width), dtype=np.int64)
+        for row, text in enumerate(batch):
+            ids[row, : len(text)] = text.ids
+            mask[row, : len(text)] = 1
+        return torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device)
+
+    def _padded_types(self, batch: Sequence[EncodedText], width: int) -> Any:
+        types = np.zeros((len(batch), width), dtype=np.int64)
+        for row, text in enumerate(batch):
+            types[row, : len(text)] = text.type_ids
+        return torch.from_numpy(types).to(self._device)
+
+
+def _to_numpy(tensor: Any) -> Output:
+    array: Output = tensor.float().cpu().numpy()
+    return array
+
+
+def _logits_at_positions(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    rows = [row for row, text in enumerate(batch) for _ in text.positions]
+    columns = [position for text in batch for position in text.positions]
+    wanted = _to_numpy(result.logits[rows, columns])
+    ends = np.cumsum([len(text.positions) for text in batch])[:-1]
+    return np.split(wanted, ends)
+
+
+def _logits_of_texts(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    return list(_to_numpy(result.logits))
+
+
+def _logits_of_tokens(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    logits = _to_numpy(result.logits)
+    return [logits[row, : len(text)] for row, text in enumerate(batch)]
+
+
+def _mean(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    weights = mask.unsqueeze(-1).float()
+    total = (result.last_hidden_state.float() * weights).sum(dim=1)
+    return list(_to_numpy(total / weights.sum(dim=1)))
+
+
+def _first(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    return list(_to_numpy(result.last_hidden_state[:, 0]))
+
+
+def _maximum(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+    hidden = result.last_hidden_state.float().masked_fill(mask.unsqueeze(-1) == 0, float("-inf"))
+    return list(_to_numpy(hidden.amax(dim=1)))

@@ -1,0 +1,100 @@
+"""Where the server is in its life: loading, ready, draining; and how long each phase took."""
+
+import logging
+import time
+from enum import StrEnum
+
+from llmi_server.errors import DrainingError, NotReadyError
+from llmi_server.inference.service import InferenceService
+from llmi_server.logs import facts
+
+
+class Stage(StrEnum):
+    """Coarse stages, in order."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class Lifecycle:
+    """Holds the service once there is one, and says why there is none before and after.
+
+    Written by the loading thread and by the signal handler, read by routes.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._phase: str | None = None
+        self._phase_began = self._began
+        self._service: InferenceService | None = None
+        self.stage = Stage.LOADING
+        self.phase_seconds: dict[str, float] = {}
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase that is going on."""
+        return self._phase or self.stage
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.stage is Stage.READY
+
+    @property
+    def age_seconds(self) -> float:
+        """Time since the process began its work."""
+        return time.monotonic() - self._began
+
+    def enter_phase(self, name: str) -> None:
+        """Note that a phase of loading begins and the one before ended."""
+        self._end_phase()
+        self._phase, self._phase_began = name, time.monotonic()
+
+    def become_ready(self, service: InferenceService) -> None:
+        """Open for requests: a real answer has been produced."""
+        self._end_phase()
+        self._service = service
+        if self.stage is Stage.LOADING:
+            self.stage = Stage.READY
+        logging.getLogger(__name__).info(
+            "Model ready", extra=facts(seconds=round(self.age_seconds, 2), phases=self.phase_seconds)
+        )
+
+    def start_draining(self) -> None:
+        """Close for new requests."""
+        self.stage = Stage.DRAINING
+
+    def abandon(self) -> None:
+        """Fail whatever is not answered yet."""
+        if self._service is not None:
+            self._service.stop()
+
+    def service(self) -> InferenceService:
+        """Return the service.
+
+        Raises:
+            NotReadyError: The model is still being loaded.
+            DrainingError: The server is shutting down.
+        """
+        if self.stage is Stage.DRAINING:
+            raise DrainingError("The server is shutting down. Try another replica.")
+        if self._service is None:
+            raise NotReadyError(f"The model is being loaded (phase {self.phase}). Try again soon.")
+        return self._service
+
+    def is_alive(self, *, stuck_after_seconds: float) -> bool:
+        """Say whether the process works: it loads, it is idle, or it makes progress."""
+        return self._service is None or self._service.is_alive(stuck_after_seconds=stuck_after_seconds)
+
+    @property
+    def loaded_service(self) -> InferenceService | None:
+        """The service in any stage, for reports."""
+        return self._service
+
+    def _end_phase(self) -> None:
+        if self._phase is not None:
+            seconds = round(time.monotonic() - self._phase_began, 3)
+            self.phase_seconds[self._phase] = seconds
+            logging.getLogger(__name__).info("Phase done", extra=facts(phase=self._phase, seconds=seconds))
+        self._phase = None

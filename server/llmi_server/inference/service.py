@@ -1,0 +1,124 @@
+"""What routes call: texts and parameters in, one answer for each text out."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
+from llmi_server.errors import DeadlineExceededError, InvalidRequestError
+from llmi_server.inference.runner import BatchRunner, Result
+from llmi_server.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """Bounds of one request."""
+
+    max_inputs: int
+    max_tokens: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a request gets.
+
+    Attributes:
+        answers: One for each text, in order; what an answer is depends on the task.
+        tokens: Tokens computed for the request, special tokens included.
+    """
+
+    answers: list[Any]
+    tokens: int
+
+
+class InferenceService:
+    """Runs requests: tokenises on worker threads, computes through the queue, and cleans up whatever happens."""
+
+    def __init__(
+        self, *, task: Task[Any], runner: BatchRunner, workers: Executor, limits: RequestLimits, facts: ModelFacts
+    ) -> None:
+        self._task = task
+        self._runner = runner
+        self._workers = workers
+        self._limits = limits
+        self.facts = facts
+
+    def is_alive(self, *, stuck_after_seconds: float) -> bool:
+        """Say whether the engine makes progress or is idle."""
+        return self._runner.is_alive() and self._runner.stuck_seconds() < stuck_after_seconds
+
+    def stop(self) -> None:
+        """Fail whatever is not answered yet, and compute no more."""
+        self._runner.stop()
+
+    async def run(self, texts: Sequence[str], parameters: Any) -> Answers:
+        """Answer a request.
+
+        Cancelling the call takes the request out of the queue.
+
+        Args:
+            texts: One or more inputs.
+            parameters: Parameters of the task that is served.
+
+        Raises:
+            InvalidRequestError: Too many texts or tokens, or a text that the task cannot take.
+            QueueFullError: As many requests wait as may wait.
+            DeadlineExceededError: No answer in time.
+            EngineFailedError: The engine raised.
+        """
+        self._check_count(texts)
+        deadline = time.monotonic() + self._limits.timeout_seconds
+        ticket = self._runner.admit(deadline=deadline)
+        try:
+            async with asyncio.timeout(self._limits.timeout_seconds):
+                encoded = await self._on_worker(self._encode, texts, parameters)
+                outputs = await self._computed(ticket, encoded)
+                answers = await self._on_worker(self._answer, encoded, outputs, parameters)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"The request was not answered within {self._limits.timeout_seconds:g} seconds."
+            ) from None
+        finally:
+            self._runner.cancel(ticket)
+        return Answers(answers=answers, tokens=sum(map(len, encoded)))
+
+    def _check_count(self, texts: Sequence[str]) -> None:
+        if not texts:
+            raise InvalidRequestError("There is no input.", param="inputs")
+        if len(texts) > self._limits.max_inputs:
+            raise InvalidRequestError(
+                f"The request has {len(texts)} inputs and the limit is {self._limits.max_inputs}.", param="inputs"
+            )
+
+    def _encode(self, texts: Sequence[str], parameters: Any) -> list[EncodedText]:
+        encoded = self._task.encode(texts, parameters)
+        tokens = sum(map(len, encoded))
+        if tokens > self._limits.max_tokens:
+            raise InvalidRequestError(
+                f"The request has {tokens} tokens in all and the limit is {self._limits.max_tokens}.", param="inputs"
+            )
+        return encoded
+
+    def _answer(self, encoded: Sequence[EncodedText], outputs: Sequence[Output], parameters: Any) -> list[Any]:
+        return [self._task.answer(text, output, parameters) for text, output in zip(encoded, outputs, strict=True)]
+
+    async def _on_worker(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
+
+    async def _computed(self, ticket: int, encoded: list[EncodedText]) -> list[Output]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+
+        def settle(result: Result) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        self._runner.enqueue(ticket, encoded, lambda result: loop.call_soon_threadsafe(settle, result))
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result

@@ -1,0 +1,88 @@
+"""What this machine or container gives us: CPUs and memory, read from the kernel's files."""
+
+import os
+from pathlib import Path
+
+_UNLIMITED = 1 << 60
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def usable_cpus(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP) -> int:
+    """Return how many threads can run at once: affinity and CPU limit, rounded down, at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [quota for folder in _folders(cgroup, membership, "cpu") if (quota := _cpu_quota(folder)) is not None]
+    return max(1, int(min([allowed, *quotas])))
+
+
+def free_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP, proc: Path = Path("/proc")) -> int:
+    """Return how many bytes this process may still allocate, by the memory limit or else by the machine."""
+    room = [_machine_free(proc)]
+    for folder in _folders(cgroup, membership, "memory"):
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
+        if limit is not None and used is not None and limit < _UNLIMITED:
+            room.append(limit - used + _reclaimable(folder))
+    return max(0, min(room))
+
+
+def _folders(cgroup: Path, membership: Path, controller: str) -> list[Path]:
+    """Return the folders whose limits bind us, version 2 and version 1, own group first, then its parents."""
+    groups = _own_groups(membership)
+    found = []
+    for base, group in ((cgroup, groups.get("", "/")), (cgroup / controller, groups.get(controller, "/"))):
+        own = base / group.lstrip("/")
+        chain = [own, *own.parents]
+        found += [folder for folder in chain[: chain.index(base) + 1] if folder.is_dir()]
+    return found
+
+
+def _own_groups(membership: Path) -> dict[str, str]:
+    groups = {}
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if ".." not in path:
+            groups.update(dict.fromkeys(controllers.split(","), path))
+    return groups
+
+
+def _cpu_quota(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        old_quota, old_period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        if old_quota is None or not old_period or old_quota <= 0:
+            return None
+        return old_quota / old_period
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _reclaimable(folder: Path) -> int:
+    """File cache counts as used but is given back under pressure."""
+    try:
+        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    names = ("inactive_file", "active_file")
+    return sum(int(fields.get(f"total_{name}", fields.get(name, 0))) for name in names)
+
+
+def _machine_free(proc: Path) -> int:
+    try:
+        for line in (proc / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return _UNLIMITED
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

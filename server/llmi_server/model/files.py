@@ -1,0 +1,181 @@
+"""Reading a model's folder: configuration, weights' headers, pooling. Nothing is loaded."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmi_api.failure import FailureCode
+from llmi_server.errors import StartupError
+
+_HEADER_LENGTH_BYTES = 8
+_LARGEST_HEADER_BYTES = 100_000_000
+_ELEMENT_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooling:
+    """How token vectors become one text vector.
+
+    Attributes:
+        mode: ``mean``, ``cls`` or ``max``.
+        normalize: Whether the vector is scaled to length 1.
+    """
+
+    mode: str = "mean"
+    normalize: bool = True
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of ``config.json``.
+
+    Raises:
+        StartupError: The folder or the file is missing or is not a model's.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        what = "does not exist" if not folder.is_dir() else "has no config.json"
+        raise StartupError(
+            FailureCode.MODEL_NOT_FOUND,
+            f"{folder} {what}.",
+            next_step="Check the source of the model, and its path inside the claim or image.",
+        )
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise invalid(f"{path.name} is not a JSON object.")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        StartupError: It cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise invalid(f"{path.name} cannot be read: {str(error)[:200]}.") from None
+
+
+def read_optional_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, or nothing if there is no such file or it holds no object."""
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files that hold the weights.
+
+    Raises:
+        StartupError: There are none, or a part is missing.
+    """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        raise no_safetensors(sorted(path.name for path in folder.iterdir()))
+    parts = sorted(set(read_optional_json(index).get("weight_map", {}).values()))
+    files = [folder / str(part) for part in parts]
+    missing = [path.name for path in files if path.parent != folder or not path.is_file()]
+    if missing or not files:
+        raise invalid(f"model.safetensors.index.json names files that are not there: {', '.join(missing) or 'none'}.")
+    return files
+
+
+def weight_bytes(files: list[Path], element_bytes: int) -> int:
+    """Return the size of the weights in memory when floating numbers take ``element_bytes`` each."""
+    total = 0
+    for tensor in _tensors(files):
+        count = 1
+        for size in tensor["shape"]:
+            count *= size
+        kind = tensor["dtype"]
+        total += count * (element_bytes if kind in FLOATING else _ELEMENT_BYTES.get(kind, 1))
+    return total
+
+
+def read_pooling(folder: Path) -> Pooling:
+    """Return the pooling that a Sentence Transformers model asks for, or mean and normalised where it says nothing.
+
+    Raises:
+        StartupError: It asks for something that this server does not do.
+    """
+    modules_file = folder / "modules.json"
+    if not modules_file.is_file():
+        return Pooling()
+    modules = read_json(modules_file)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise invalid("modules.json is not a list of objects.")
+    kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
+    unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
+    if unknown:
+        raise invalid(f"modules.json asks for {unknown[0]}, which this server does not do.")
+    mode = "mean"
+    for kind, module in zip(kinds, modules, strict=True):
+        if kind == "Pooling":
+            mode = _pooling_mode(read_optional_json(folder / str(module.get("path", "")) / "config.json"))
+    return Pooling(mode=mode, normalize="Normalize" in kinds)
+
+
+def max_sequence_tokens(folder: Path) -> int | None:
+    """Return the length that a Sentence Transformers model was made for, if it says."""
+    value = read_optional_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def no_safetensors(names: list[str]) -> StartupError:
+    """Return the refusal of a model that has no safetensors weights, naming what it has."""
+    endings = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".safetensors")
+    found = [name for name in names if name.endswith(endings)][:5]
+    has = f"it has {', '.join(found)}" if found else "it has no weights at all"
+    return StartupError(
+        FailureCode.NO_SAFETENSORS,
+        f"The model has no model.safetensors; {has}.",
+        next_step="Choose a revision or a model with safetensors weights, or convert them; pickled weights are refused.",
+    )
+
+
+def invalid(message: str) -> StartupError:
+    """Return the refusal of a model whose files are damaged or contradict each other."""
+    return StartupError(
+        FailureCode.MODEL_INVALID, message, next_step="Check the model's files, or choose another revision or model."
+    )
+
+
+def _pooling_mode(config: dict[str, Any]) -> str:
+    names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+    wanted = [
+        key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value
+    ]
+    if isinstance(config.get("pooling_mode"), str):
+        wanted = [
+            {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}.get(
+                config["pooling_mode"], config["pooling_mode"]
+            )
+        ]
+    if not wanted:
+        return "mean"
+    if len(wanted) > 1 or wanted[0] not in names:
+        raise invalid(f"The pooling {' and '.join(wanted)} is not one that this server does (mean, cls or max).")
+    return names[wanted[0]]
+
+
+def _tensors(files: list[Path]) -> Iterator[dict[str, Any]]:
+    for path in files:
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(_HEADER_LENGTH_BYTES), "little")
+            if not 0 < length <= min(_LARGEST_HEADER_BYTES, path.stat().st_size):
+                raise invalid(f"{path.name} is not a safetensors file or is cut off.")
+            try:
+                header = json.loads(handle.read(length))
+                tensors = [value for name, value in header.items() if name != "__metadata__"]
+                end = max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+                raise invalid(f"{path.name} is not a safetensors file.") from None
+        if _HEADER_LENGTH_BYTES + length + end > path.stat().st_size:
+            raise invalid(f"{path.name} is cut off: it holds less than its header says.")
+        yield from tensors

@@ -1,0 +1,1 @@
+"""Who is computed next: plain Python, no clock, no threads, no engine."""

@@ -1,0 +1,60 @@
+"""Hugging Face's task request: ``inputs`` and ``parameters``, one model for each task."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from llmi_api.launch import Task
+from llmi_server.schema.request import RequestBody
+from llmi_server.tasks.embeddings import EmbeddingParameters
+from llmi_server.tasks.fill_mask import FillMaskParameters
+from llmi_server.tasks.task import TaskParameters
+from llmi_server.tasks.text_classification import TextClassificationParameters
+from llmi_server.tasks.token_classification import TokenClassificationParameters
+
+Inputs = Annotated[str | list[str], Field(description="One text or several.")]
+
+
+class TaskRequest(RequestBody):
+    """Body of ``POST /`` and ``POST /models/{name}``."""
+
+    inputs: Inputs
+    parameters: TaskParameters
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs as a list."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class FillMaskRequest(TaskRequest):
+    """Fill the masks of one text or several."""
+
+    parameters: FillMaskParameters = FillMaskParameters()
+
+
+class TextClassificationRequest(TaskRequest):
+    """Classify one text or several."""
+
+    parameters: TextClassificationParameters = TextClassificationParameters()
+
+
+class TokenClassificationRequest(TaskRequest):
+    """Find entities in one text or several."""
+
+    parameters: TokenClassificationParameters = TokenClassificationParameters()
+
+
+class EmbeddingTaskRequest(TaskRequest):
+    """Embed one text or several."""
+
+    parameters: EmbeddingParameters = EmbeddingParameters()
+
+
+TASK_REQUESTS: dict[Task, type[TaskRequest]] = {
+    Task.FILL_MASK: FillMaskRequest,
+    Task.TEXT_CLASSIFICATION: TextClassificationRequest,
+    Task.TOKEN_CLASSIFICATION: TokenClassificationRequest,
+    Task.EMBEDDINGS: EmbeddingTaskRequest,
+}
+"""The request model of each task."""

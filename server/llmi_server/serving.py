@@ -1,0 +1,49 @@
+"""The serve command: the listener first, the model beside it, one end for both."""
+
+import asyncio
+import logging
+import threading
+
+from llmi_api.failure import FailureCode
+from llmi_server.errors import StartupError
+from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.settings import ServeSettings
+from llmi_server.telemetry import Telemetry
+from llmi_server.web.server import open_listener
+from llmi_server.wiring import build_server, open_for_requests
+
+
+def serve(settings: ServeSettings) -> None:
+    """Listen at once, load the model on another thread, and return when a signal has been handled.
+
+    Raises:
+        StartupError: The address or the model cannot be had.
+    """
+    lifecycle, telemetry = Lifecycle(), Telemetry()
+    server = build_server(settings, lifecycle=lifecycle, telemetry=telemetry)
+    listener = open_listener(settings.host, settings.port)
+    failures: list[StartupError] = []
+
+    def load() -> None:
+        try:
+            open_for_requests(settings, lifecycle=lifecycle, telemetry=telemetry)
+        except StartupError as error:
+            failures.append(error)
+        except Exception as error:
+            logging.getLogger(__name__).exception("Loading failed")
+            failures.append(_unforeseen(error))
+        if failures:
+            server.stop()
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    asyncio.run(server.serve_until_drained(listener))
+    if failures:
+        raise failures[0]
+
+
+def _unforeseen(error: Exception) -> StartupError:
+    return StartupError(
+        FailureCode.LOAD_FAILED,
+        f"Starting failed: {type(error).__name__}: {str(error)[:300]}",
+        next_step="See the log for the traceback.",
+    )

@@ -1,0 +1,66 @@
+"""Text classification: a score for each class."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from llmi_server.engine.protocol import EncodedText, Output, TextCodec
+from llmi_server.tasks.task import TaskParameters, encode_within
+
+ScoreFunction = Literal["sigmoid", "softmax", "none"]
+
+
+class TextClassificationParameters(TaskParameters):
+    """Parameters of text classification."""
+
+    top_k: int | None = Field(default=None, ge=1, le=100_000, description="How many classes; all if absent.")
+    function_to_apply: ScoreFunction | None = Field(
+        default=None, description="How logits become scores; by the model's problem type if absent."
+    )
+
+
+class TextClassification:
+    """Answers a list of label and score, best first, for each text."""
+
+    def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str], problem_type: str | None) -> None:
+        self._codec = codec
+        self._limit = limit
+        self._labels = labels
+        self._default_function = _function_for(problem_type, len(labels))
+
+    def encode(self, texts: Sequence[str], parameters: TextClassificationParameters) -> list[EncodedText]:
+        """Tokenise the texts."""
+        return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
+
+    def answer(self, text: EncodedText, output: Output, parameters: TextClassificationParameters) -> Any:  # noqa: ARG002 - the protocol's signature
+        """Return label and score of the best classes.
+
+        Args:
+            text: The tokenised text.
+            output: Logits, [labels].
+            parameters: ``top_k`` and ``function_to_apply`` are used.
+        """
+        scores = _apply(parameters.function_to_apply or self._default_function, output)
+        best = np.argsort(-scores, kind="stable")[: parameters.top_k]
+        return [{"label": self._labels[i], "score": float(scores[i])} for i in best]
+
+
+def _function_for(problem_type: str | None, labels: int) -> ScoreFunction:
+    if problem_type == "regression":
+        return "none"
+    if problem_type == "multi_label_classification" or labels == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+def _apply(function: ScoreFunction, logits: Output) -> Output:
+    if function == "sigmoid":
+        scores: Output = 1.0 / (1.0 + np.exp(-logits))
+        return scores
+    if function == "softmax":
+        raised = np.exp(logits - logits.max())
+        shares: Output = raised / raised.sum()
+        return shares
+    return logits

@@ -1,0 +1,58 @@
+"""Metrics, in a registry of their own. Labels take values from closed sets only."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+OPERATIONS = frozenset({"embeddings", "task", "models", "other"})
+REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Telemetry:
+    """Every metric of the server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("llmi_requests", "Answered requests.", "operation", "code")
+        self.rejected = self._counter("llmi_rejected", "Refused requests by reason.", "reason")
+        self.tokens = Counter("llmi_tokens", "Tokens computed, padding not counted.", registry=self.registry)
+        self.requests_running = self._gauge("llmi_requests_running", "Requests that the engine has begun.")
+        self.requests_waiting = self._gauge("llmi_requests_waiting", "Requests that wait for the engine.")
+        self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
+        self.batch_size = self._histogram("llmi_batch_size", "Texts in a batch.", _SIZES)
+        self.load_seconds = self._gauge("llmi_model_load_seconds", "Time from start to ready.")
+        self.ready = self._gauge("llmi_model_ready", "1 once the model answers, 0 before and while draining.")
+        self.build = Info("llmi_build", "Version, engine, model and how it runs.", registry=self.registry)
+        self.duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "Time from a request's arrival to its answer.",
+            ["operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        for reason in REJECTIONS:
+            self.rejected.labels(reason)
+
+    def request_done(self, *, operation: str, code: int, seconds: float) -> None:
+        """Count an answered request."""
+        self.requests.labels(operation, str(code)).inc()
+        self.duration.labels(operation).observe(seconds)
+
+    def batch_computed(self, *, texts: int, tokens: int) -> None:
+        """Count a batch that the engine begins."""
+        self.batch_size.observe(texts)
+        self.tokens.inc(tokens)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self.registry)

@@ -1,0 +1,102 @@
+"""The one middleware around everything: request id, access, draining, accounting, last-resort errors."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmi_server.errors import DrainingError, RequestError
+from llmi_server.inference.lifecycle import Lifecycle, Stage
+from llmi_server.logs import facts
+from llmi_server.telemetry import OPERATIONS, Telemetry
+from llmi_server.web.access import EXEMPT_PATHS, ApiKeys
+from llmi_server.web.error_responses import count_rejection, internal_error, to_response
+from llmi_server.web.request_id import choose_request_id
+
+_OPEN_WHILE_DRAINING = EXEMPT_PATHS | {"/status"}
+_CLIENT_GONE = 499
+"""The code under which requests are counted whose client left; nobody sees it."""
+
+
+class Gate:
+    """Wraps the whole application, so that nothing can be reached around it."""
+
+    def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, telemetry: Telemetry, keys: ApiKeys | None) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+        self._telemetry = telemetry
+        self._keys = keys
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event; only HTTP is spoken."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = choose_request_id(headers.get("x-request-id"))
+        outcome = _Outcome(send, request_id, closing=lambda: self._lifecycle.stage is Stage.DRAINING)
+        began = time.monotonic()
+        counted = scope["path"] not in EXEMPT_PATHS
+        self.in_flight += counted
+        try:
+            await self._guarded(scope, receive, outcome, headers)
+        except ClientDisconnect:
+            outcome.status = _CLIENT_GONE
+        except Exception:
+            logging.getLogger(__name__).exception("Request failed", extra=facts(request_id=request_id))
+            if not outcome.started:
+                await internal_error()(scope, receive, outcome.send)
+        finally:
+            self.in_flight -= counted
+            self._account(scope, outcome.status, time.monotonic() - began, request_id)
+
+    async def _guarded(self, scope: Scope, receive: Receive, outcome: "_Outcome", headers: Headers) -> None:
+        try:
+            self._refuse_strangers(scope, headers)
+            if self._lifecycle.stage is Stage.DRAINING and scope["path"] not in _OPEN_WHILE_DRAINING:
+                raise DrainingError("The server is shutting down. Try another replica.")
+        except RequestError as error:
+            count_rejection(error, self._telemetry)
+            await to_response(error)(scope, receive, outcome.send)
+            return
+        await self._app(scope, receive, outcome.send)
+
+    def _refuse_strangers(self, scope: Scope, headers: Headers) -> None:
+        if self._keys is not None and scope["path"] not in EXEMPT_PATHS:
+            offered = headers.getlist("authorization")
+            self._keys.check(offered[0] if len(offered) == 1 else None)
+
+    def _account(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        if scope["path"] in EXEMPT_PATHS:
+            return
+        operation = scope.get("state", {}).get("operation", "other")
+        operation = operation if operation in OPERATIONS else "other"
+        self._telemetry.request_done(operation=operation, code=status, seconds=seconds)
+        logging.getLogger(__name__).debug(
+            "Request done",
+            extra=facts(request_id=request_id, operation=operation, status=status, seconds=round(seconds, 4)),
+        )
+
+
+class _Outcome:
+    """Notes the status that went out, and adds the headers that every answer has."""
+
+    def __init__(self, send: Send, request_id: str, *, closing: Callable[[], bool]) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._closing = closing
+        self.status = 500
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.started = message["status"], True
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request_id
+            if self._closing():
+                headers["connection"] = "close"
+        await self._send(message)

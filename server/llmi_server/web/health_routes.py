@@ -1,0 +1,69 @@
+"""Live, ready, status and metrics: always answered, without touching the model."""
+
+import resource
+import sys
+from importlib.metadata import version
+
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+
+from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.schema.status import ServerStatus
+from llmi_server.settings import ServeSettings
+from llmi_server.telemetry import Telemetry
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> APIRouter:
+    """Return the routes that probes, Prometheus and people ask."""
+    router = APIRouter(tags=["health"])
+    stuck_after_seconds = max(120.0, 2.0 * settings.request_timeout_seconds)
+
+    @router.api_route("/livez", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    async def livez() -> Response:
+        alive = lifecycle.is_alive(stuck_after_seconds=stuck_after_seconds)
+        return PlainTextResponse("ok" if alive else "the engine is stuck", status_code=200 if alive else 500)
+
+    @router.api_route("/readyz", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    async def readyz() -> Response:
+        ready = lifecycle.is_ready
+        headers = {} if ready else {"retry-after": "5"}
+        return PlainTextResponse("ok" if ready else lifecycle.phase, status_code=200 if ready else 503, headers=headers)
+
+    @router.api_route("/metrics", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        telemetry.ready.set(lifecycle.is_ready)
+        return Response(telemetry.exposition(), media_type=_METRICS_TYPE)
+
+    @router.get("/status")
+    async def status() -> ServerStatus:
+        return _describe(lifecycle, settings)
+
+    return router
+
+
+def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:
+    loaded = lifecycle.loaded_service
+    facts = loaded.facts if loaded else None
+    return ServerStatus(
+        stage=lifecycle.stage,
+        phase=lifecycle.phase,
+        model=settings.model_name,
+        task=settings.task,
+        version=version("llminference"),
+        age_seconds=round(lifecycle.age_seconds, 3),
+        phase_seconds=dict(lifecycle.phase_seconds),
+        peak_rss_bytes=_peak_rss_bytes(),
+        engine=facts and facts.engine,
+        device=facts and facts.device,
+        precision=facts and facts.precision,
+        revision=facts and facts.revision,
+        weight_bytes=facts and facts.weight_bytes,
+        max_input_tokens=facts and facts.max_tokens,
+    )
+
+
+def _peak_rss_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

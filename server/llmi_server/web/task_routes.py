@@ -1,0 +1,58 @@
+"""Hugging Face's task request: ``inputs`` and ``parameters``."""
+
+import asyncio
+import json
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llmi_api.launch import Task
+from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.schema.hugging_face import TASK_REQUESTS
+from llmi_server.settings import ServeSettings
+from llmi_server.web.body import read_body
+from llmi_server.web.disconnect import while_connected
+from llmi_server.web.documented import ERRORS, takes
+from llmi_server.web.model_routes import require_served
+
+_ALWAYS_A_LIST = frozenset({Task.TEXT_CLASSIFICATION, Task.EMBEDDINGS})
+"""Tasks whose answer is a list over inputs even for one text, as Hugging Face's inference API has it."""
+
+
+def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
+    """Return the task routes: at the root, and under the model's name."""
+    router = APIRouter(tags=["task"])
+    kind = TASK_REQUESTS[settings.task]
+
+    async def run(request: Request) -> Response:
+        service = lifecycle.service()
+        body = await read_body(request, kind, settings)
+        answers = await while_connected(request, service.run(body.texts, body.parameters))
+        single = isinstance(body.inputs, str) and settings.task not in _ALWAYS_A_LIST
+        content = answers.answers[0] if single else answers.answers
+        return Response(await asyncio.to_thread(_render, content), media_type="application/json")
+
+    @router.post("/", openapi_extra=takes(kind), responses=ERRORS)
+    async def run_task(request: Request) -> Response:
+        request.state.operation = "task"
+        return await run(request)
+
+    @router.post("/models/{name:path}", openapi_extra=takes(kind), responses=ERRORS)
+    async def run_named_task(name: str, request: Request) -> Response:
+        request.state.operation = "task"
+        require_served(name, settings.model_name)
+        return await run(request)
+
+    return router
+
+
+def _render(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError

@@ -1,0 +1,150 @@
+"""The only place where parts are constructed and joined."""
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from llmi_api.failure import FailureCode
+from llmi_api.launch import Task
+from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.protocol import LoadedModel, ModelFacts
+from llmi_server.errors import RequestError, StartupError
+from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.inference.runner import BatchRunner
+from llmi_server.inference.service import InferenceService, RequestLimits
+from llmi_server.inference.warm_up import warm_up
+from llmi_server.scheduling.limits import Limits
+from llmi_server.scheduling.scheduler import Scheduler
+from llmi_server.schema.hugging_face import TASK_REQUESTS
+from llmi_server.settings import ServeSettings
+from llmi_server.tasks.embeddings import Embeddings
+from llmi_server.tasks.fill_mask import FillMask
+from llmi_server.tasks.task import Task as TaskProtocol
+from llmi_server.tasks.text_classification import TextClassification
+from llmi_server.tasks.token_classification import TokenClassification
+from llmi_server.telemetry import Telemetry
+from llmi_server.web.app import create_app
+from llmi_server.web.server import DrainingServer
+
+_WORKERS = 2
+"""Threads that tokenise and render; the tokenizer leaves Python's lock while it works."""
+
+
+def build_server(settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry) -> DrainingServer:
+    """Return the HTTP server, which answers probes at once and requests when the lifecycle is ready."""
+    app = create_app(lifecycle=lifecycle, telemetry=telemetry, settings=settings)
+    return DrainingServer(app, lifecycle, settings)
+
+
+def open_for_requests(settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry) -> None:
+    """Load the model, produce a first answer and let requests in. Takes seconds; runs beside the event loop.
+
+    Raises:
+        StartupError: The model cannot be served, and why.
+    """
+    loaded = load_model(_load_request(settings), enter_phase=lifecycle.enter_phase)
+    service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
+    describe_build(telemetry, settings, loaded.engine.facts)
+    telemetry.load_seconds.set(lifecycle.age_seconds)
+    lifecycle.become_ready(service)
+
+
+def build_service(
+    loaded: LoadedModel, settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry
+) -> InferenceService:
+    """Return a started and warmed-up service around a loaded model.
+
+    Raises:
+        StartupError: The limits contradict the model, or it produced no answer.
+    """
+    facts = loaded.engine.facts
+    task = _build_task(loaded, settings.task, limit=_token_limit(settings, facts))
+    limits = Limits(
+        max_queued_requests=settings.max_queued_requests,
+        max_batch_tokens=settings.max_batch_tokens,
+        preferred_batch_tokens=facts.preferred_batch_tokens,
+    )
+    runner = BatchRunner(engine=loaded.engine, scheduler=Scheduler(limits), telemetry=telemetry)
+    runner.start()
+    lifecycle.enter_phase("warm-up")
+    _warm_up(task, runner, loaded, settings.task)
+    return InferenceService(
+        task=task,
+        runner=runner,
+        workers=ThreadPoolExecutor(_WORKERS, thread_name_prefix="text"),
+        limits=RequestLimits(
+            max_inputs=settings.max_inputs_per_request,
+            max_tokens=settings.max_request_tokens,
+            timeout_seconds=settings.request_timeout_seconds,
+        ),
+        facts=facts,
+    )
+
+
+def describe_build(telemetry: Telemetry, settings: ServeSettings, facts: ModelFacts) -> None:
+    """Fill the build metric, once."""
+    telemetry.build.info(
+        {
+            "version": version("llminference"),
+            "engine": facts.engine,
+            "model": settings.model_name,
+            "revision": facts.revision or "",
+            "device": facts.device,
+            "precision": facts.precision,
+        }
+    )
+
+
+def _load_request(settings: ServeSettings) -> LoadRequest:
+    return LoadRequest(
+        folder=Path(settings.model_dir),
+        task=settings.task,
+        precision=settings.precision,
+        device=settings.device,
+        max_batch_tokens=settings.max_batch_tokens,
+        threads=settings.threads,
+    )
+
+
+def _token_limit(settings: ServeSettings, facts: ModelFacts) -> int:
+    wanted = settings.max_input_tokens
+    if wanted is not None and wanted > facts.max_tokens:
+        raise StartupError(
+            FailureCode.INVALID_SETTINGS,
+            f"The limit of {wanted} input tokens is above the model's own limit of {facts.max_tokens}.",
+            next_step=f"Set maxInputTokens to at most {facts.max_tokens}, or leave it out.",
+        )
+    return wanted or min(facts.max_tokens, settings.max_batch_tokens)
+
+
+def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[Any]:
+    facts, codec = loaded.engine.facts, loaded.codec
+    match task:
+        case Task.FILL_MASK:
+            if codec.mask_token_id is None:
+                raise StartupError(
+                    FailureCode.TASK_MISMATCH,
+                    "The model's tokenizer has no mask token, which fill-mask needs.",
+                    next_step="Set another task, or choose another model.",
+                )
+            return FillMask(codec, limit=limit)
+        case Task.TEXT_CLASSIFICATION:
+            return TextClassification(codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type)
+        case Task.TOKEN_CLASSIFICATION:
+            return TokenClassification(codec, limit=limit, labels=facts.labels)
+        case Task.EMBEDDINGS:
+            return Embeddings(codec, limit=limit, normalize=loaded.normalize)
+
+
+def _warm_up(task: TaskProtocol[Any], runner: BatchRunner, loaded: LoadedModel, kind: Task) -> None:
+    parameters = TASK_REQUESTS[kind].model_fields["parameters"].default.model_copy(update={"truncate": None})
+    mask_token = loaded.codec.mask_token if kind is Task.FILL_MASK else None
+    try:
+        warm_up(task=task, parameters=parameters, runner=runner, mask_token=mask_token)
+    except RequestError as error:
+        raise StartupError(
+            FailureCode.LOAD_FAILED,
+            f"The model was loaded and gave no answer: {error.message}",
+            next_step="See the log for the traceback, and check the model's files.",
+        ) from None
