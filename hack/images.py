@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / "build" / "image-wheels"
 OPERATOR_IMAGE = "llminference/operator:dev"
 SERVER_IMAGE = "llminference/server:dev"
+BUILT = (OPERATOR_IMAGE, SERVER_IMAGE)
 INPUTS_LABEL = "llminference.dev/inputs"
 BASES = {"BASE_IMAGE": f"{BASE_IMAGE}:bookworm", "BUILD_IMAGE": f"{BASE_IMAGE}:bookworm-build"}
 
@@ -154,28 +155,24 @@ def _same_everywhere(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def model_image(name: str, folder: Path, log: Path) -> str:
-    """Make an image that only carries the files of a folder, for ``model.image``.
+def model_image(image: str, folder: Path, log: Path) -> None:
+    """Make an image that only carries the files of a folder, for ``model.image``, unless Docker has it.
 
     Args:
-        name: its repository, such as ``llminference/model-minilm``.
+        image: its name, such as ``llminference/model-minilm:dev``.
         folder: the model's files; they become the root of the image.
         log: file for docker's output.
-
-    Returns:
-        The image's reference; its tag tells the contents.
     """
-    image = f"{name}:{key_of(folder)}"
-    if has_image(image):
-        return image
-    archive = ROOT / "build" / f"{name.rpartition('/')[2]}.tar"
+    key = key_of(folder)
+    if has_image(image) and _label(image) == key:
+        return
+    archive = ROOT / "build" / f"{folder.name}.tar"
     archive.parent.mkdir(exist_ok=True)
     with tarfile.open(archive, "w") as tar:
         for path in sorted(folder.iterdir()):
             tar.add(path, path.name, filter=_same_everywhere)
-    sh(["docker", "import", archive, image], log)
+    sh(["docker", "import", "--change", f"LABEL {INPUTS_LABEL}={key}", archive, image], log)
     archive.unlink()
-    return image
 
 
 def _label(image: str) -> str:
@@ -206,7 +203,7 @@ def base_steps() -> list[Step]:
 def sizes() -> str:
     """Tell the sizes of the images as Docker counts them, unpacked."""
     lines = []
-    for image in (OPERATOR_IMAGE, SERVER_IMAGE):
+    for image in BUILT:
         argv = ["docker", "image", "inspect", "--format", "{{.Size}}", image]
         size = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
         lines.append(f"{image}: {size / 1e6:.0f} MB")

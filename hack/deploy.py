@@ -1,0 +1,132 @@
+"""Puts images and operator on the cluster: ``python hack/deploy.py``.
+
+The images get a tag made from their contents, so that a rebuilt one is rolled out and an unchanged one is not.
+With ``CLUSTER=current`` the cluster must be able to pull them: name them in ``LLMI_OPERATOR_IMAGE`` and
+``LLMI_SERVER_IMAGE``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import current
+import kind_cluster
+from bringing_up import bring_up
+from docker_engine import image_id
+from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE, sizes
+from images import steps as image_steps
+from kubectl import Kubectl
+from loading import load
+from mode import Mode
+from problems import Refused
+from steps import Step, run_steps, say, sh, tell_and_exit
+
+ROOT = Path(__file__).resolve().parent.parent
+OVERLAY = ROOT / "build" / "deploy"
+NAMESPACE = "llminference-system"
+OPERATOR = "deployment/llminference-operator"
+ROLLOUT_SECONDS = 120
+
+
+def is_current() -> bool:
+    """Tell whether the cluster is the person's own, which is only used and never made or filled."""
+    return os.environ.get("CLUSTER") == "current"
+
+
+def kubectl() -> Kubectl:
+    """Find a kubectl for the cluster in use."""
+    return current.kubectl() if is_current() else kind_cluster.kubectl()
+
+
+def up(mode: Mode, workers: int | None) -> None:
+    """Bring up the cluster with our images built beside it, and the operator on it."""
+    if is_current():
+        current.check()
+    else:
+        bring_up(mode, workers, beside=image_steps)
+    run_steps(steps())
+
+
+def steps(after: tuple[str, ...] = ()) -> list[Step]:
+    """Give the steps from built images to a running operator."""
+    loads = [] if is_current() else [Step("images onto the nodes", _load, after=after)]
+    return [
+        *loads,
+        Step(
+            "operator onto the cluster",
+            _apply,
+            after=tuple(step.name for step in loads) or after,
+            remedy=f"look at `kubectl -n {NAMESPACE} get pods` and at the pods' logs",
+        ),
+    ]
+
+
+def load_onto_nodes(*images: str) -> None:
+    """Bring images of the local Docker into the nodes, unless they are there."""
+    load(list(images), kind_cluster.nodes())
+
+
+def _tagged() -> dict[str, str]:
+    """Our two images under the names that the cluster shall use."""
+    if is_current():
+        names = {OPERATOR_IMAGE: "LLMI_OPERATOR_IMAGE", SERVER_IMAGE: "LLMI_SERVER_IMAGE"}
+        if missing := [variable for variable in names.values() if not os.environ.get(variable)]:
+            raise Refused(
+                f"CLUSTER=current needs images that the cluster can pull; {' and '.join(missing)} not set.",
+                "push the images that `make images` builds to your registry, and name them there",
+            )
+        return {image: os.environ[variable] for image, variable in names.items()}
+    tags = {}
+    for image in BUILT:
+        identity = (image_id(image) or "").removeprefix("sha256:")[:12]
+        tags[image] = f"{image.rpartition(':')[0]}:{identity}"
+    return tags
+
+
+def _load(log: Path) -> None:
+    for image, tagged in _tagged().items():
+        sh(["docker", "tag", image, tagged], log)
+    load_onto_nodes(*_tagged().values())
+
+
+def _apply(log: Path) -> None:
+    tagged = _tagged()
+    name, _, tag = tagged[OPERATOR_IMAGE].rpartition(":")
+    container = {"name": "operator", "env": [{"name": "LLMI_OPERATOR_SERVER_IMAGE", "value": tagged[SERVER_IMAGE]}]}
+    patch = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": OPERATOR.partition("/")[2]},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["../../deploy"],
+        "images": [{"name": OPERATOR_IMAGE.partition(":")[0], "newName": name, "newTag": tag}],
+        "patches": [{"patch": json.dumps(patch), "target": {"kind": "Deployment"}}],
+    }
+    OVERLAY.mkdir(parents=True, exist_ok=True)
+    (OVERLAY / "kustomization.yaml").write_text(json.dumps(overlay, indent=2))
+    cluster = kubectl()
+    sh([cluster.program, "apply", "-k", OVERLAY], log, environment(cluster))
+    wait = ["rollout", "status", OPERATOR, "-n", NAMESPACE, f"--timeout={ROLLOUT_SECONDS}s"]
+    sh([cluster.program, *wait], log, environment(cluster))
+
+
+def environment(cluster: Kubectl) -> dict[str, str]:
+    """Tell a program which cluster is meant."""
+    return {"KUBECONFIG": str(cluster.kubeconfig)} if cluster.kubeconfig else {}
+
+
+def main() -> None:
+    """Entry point of ``make deploy``."""
+    up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=2)
+    say(sizes())
+    say(f"The operator runs. Next: kubectl --kubeconfig {kind_cluster.KUBECONFIG} apply -f examples/")
+
+
+if __name__ == "__main__":
+    tell_and_exit(main)

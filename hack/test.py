@@ -1,0 +1,108 @@
+"""Runs tiers of tests and tells at the end what ran, what was skipped and why: ``python hack/test.py unit cluster``.
+
+``PYTEST_ARGS`` is added to every run of pytest. Exit code 1: a test failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy import up
+from mode import Mode
+from problems import Problem
+from steps import say, tell_and_exit
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "build" / "test"
+TIERS = {
+    "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack"),
+    "apiserver": ("tests/apiserver",),
+    "cluster": ("tests/cluster",),
+    "gpu": ("tests/gpu",),
+}
+NO_TESTS = 5
+
+
+@dataclass
+class Outcome:
+    """What came of one tier."""
+
+    tier: str
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    problem: str = ""
+
+
+def run_tier(tier: str) -> Outcome:
+    """Prepare what a tier needs, run it, and read its report."""
+    started, outcome = time.monotonic(), Outcome(tier)
+    say(f"\n== {tier}")
+    try:
+        if tier == "cluster":
+            up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
+        _pytest(tier, outcome)
+    except Problem as problem:
+        say(f"error: {problem}")
+        outcome.problem = problem.what.splitlines()[0]
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _pytest(tier: str, outcome: Outcome) -> None:
+    report = REPORTS / f"{tier}.xml"
+    report.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "pytest", *TIERS[tier], f"--junitxml={report}", "-o", "junit_family=xunit2"]
+    argv += [*shlex.split(os.environ.get("PYTEST_ARGS", "")), "-q"]
+    code = subprocess.run(argv, cwd=ROOT, check=False).returncode
+    if report.exists():
+        for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest has just written it
+            _count(case, outcome)
+    if code not in {0, 1, NO_TESTS}:
+        outcome.problem = f"pytest ended with {code}"
+
+
+def _count(case: ET.Element, outcome: Outcome) -> None:
+    skipped = case.find("skipped")
+    if skipped is not None:
+        outcome.skipped[skipped.get("message", "no reason given")] += 1
+    elif case.find("failure") is not None or case.find("error") is not None:
+        outcome.failed += 1
+    else:
+        outcome.passed += 1
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """Render the table of tiers, the reasons of what was skipped, and the closing line."""
+    rows = ["tier        passed  failed  skipped  seconds"]
+    for one in outcomes:
+        counts = f"{one.passed:6}  {one.failed:6}  {one.skipped.total():7}  {one.seconds:7.0f}"
+        rows.append(f"{one.tier:10}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
+        rows += [f"            {count} skipped: {reason}" for reason, count in one.skipped.items()]
+    passed, skipped = sum(one.passed for one in outcomes), sum(one.skipped.total() for one in outcomes)
+    failed = sum(one.failed + bool(one.problem) for one in outcomes)
+    return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
+
+
+def main() -> int:
+    """Entry point of ``make test``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tiers", nargs="+", choices=list(TIERS))
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    outcomes = [run_tier(tier) for tier in parser.parse_args().tiers]
+    print(f"\n{summary(outcomes)}", flush=True)
+    return int(any(one.failed or one.problem for one in outcomes))
+
+
+if __name__ == "__main__":
+    tell_and_exit(main)
