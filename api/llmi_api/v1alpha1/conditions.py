@@ -37,4 +37,6 @@ class Reason(StrEnum):
     LOADING = "Loading"  # the server is loading the model
     STARTING = "Starting"  # pods are being made or started
     SCALING = "Scaling"  # replicas are being added or removed
+    AUTOSCALER_BLIND = "AutoscalerBlind"  # all replicas answer, but the autoscaler gets no metrics
+    ADDRESS_PENDING = "AddressPending"  # all replicas answer, but the load balancer has no address yet
     DELETING = "Deleting"  # the resource is going away

@@ -1,0 +1,80 @@
+"""The command ``llmi-operator``: read settings, set up logging, run."""
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from enum import IntEnum
+
+import kopf
+
+from llmi_operator import handlers
+from llmi_operator.errors import SettingsError
+from llmi_operator.logs import set_up_logging
+from llmi_operator.settings import OperatorSettings
+from llmi_operator.startup import Context
+
+logger = logging.getLogger("llmi_operator")
+HARD_EXIT_SECONDS = 20.0
+
+
+class Exit(IntEnum):
+    """Exit statuses of the operator."""
+
+    STOPPED = 0
+    FAILED = 1
+    BAD_SETTINGS = 2
+    LOST_LEADERSHIP = 3
+    HUNG = 4
+
+
+def main() -> None:
+    """Run the operator until it is told to stop."""
+    try:
+        settings = OperatorSettings.from_environment(os.environ)
+        if len(sys.argv) > 1:
+            raise SettingsError(f"llmi-operator takes no arguments, and {sys.argv[1]} is one: see its LLMI_OPERATOR_… variables")
+    except SettingsError as error:
+        sys.stderr.write(f"llmi-operator: {error}\n")
+        sys.exit(Exit.BAD_SETTINGS)
+    set_up_logging(settings.log_level, settings.log_format)
+    sys.exit(asyncio.run(run(settings)))
+
+
+async def run(settings: OperatorSettings) -> Exit:
+    """Run kopf with our handlers until a signal, a lost lease or a fault."""
+    context = Context(settings=settings, stop=asyncio.Event())
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry)
+    hard_exit = asyncio.create_task(_exit_hard_after(context.stop))
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=kopf.OperatorSettings(),
+            memo=context,
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=context.stop,
+        )
+    except Exception:
+        logger.exception("The operator failed")
+        return Exit.FAILED
+    finally:
+        hard_exit.cancel()
+    if context.lost_leadership:
+        return Exit.LOST_LEADERSHIP
+    return Exit.FAILED if context.failed else Exit.STOPPED
+
+
+async def _exit_hard_after(stop: asyncio.Event) -> None:
+    """End the process even if kopf hangs on its way out; kopf's own timer knows only signals."""
+    await stop.wait()
+    timer = threading.Timer(HARD_EXIT_SECONDS, os._exit, args=(Exit.HUNG,))
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    main()

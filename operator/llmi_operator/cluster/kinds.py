@@ -1,0 +1,58 @@
+"""The kinds of objects the operator deals with, and where the API server keeps them."""
+
+from dataclasses import dataclass
+
+from llmi_api import labels
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of object.
+
+    Attributes:
+        selects_ours: Whether the label that marks our objects narrows listing and watching.
+        field_selector: Narrows listing and watching further.
+    """
+
+    group: str
+    version: str
+    plural: str
+    name: str
+    selects_ours: bool = True
+    field_selector: str = ""
+
+    @property
+    def api_version(self) -> str:
+        """As manifests write it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def label_selector(self) -> str:
+        """The selector for listing and watching; empty for none."""
+        return f"{labels.MANAGED_BY_LABEL}={labels.MANAGED_BY}" if self.selects_ours else ""
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Path of a collection, an object or a subresource."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        tail = "".join(f"/{part}" for part in (name, subresource) if part)
+        return f"{root}{scope}/{self.plural}{tail}"
+
+
+INFERENCE = Kind(labels.GROUP, labels.VERSION, labels.PLURAL, labels.KIND, selects_ours=False)
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
+SERVICE = Kind("", "v1", "services", "Service")
+AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+POD = Kind("", "v1", "pods", "Pod")
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+EVENT = Kind("", "v1", "events", "Event")
+MOUNT_EVENT = Kind(
+    "", "v1", "events", "Event", selects_ours=False, field_selector="involvedObject.kind=Pod,reason=FailedMount"
+)
+"""The kubelet says only in an event that a Secret of a volume is missing."""
+
+CHILDREN = (SERVICE, DEPLOYMENT, AUTOSCALER)
+"""What the operator applies."""
+WATCHED = (INFERENCE, *CHILDREN, POD, MOUNT_EVENT)
+"""What is listed and watched, the resource itself first."""
+BY_NAME = {kind.name: kind for kind in CHILDREN}

@@ -1,0 +1,154 @@
+"""Stored objects → Observed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from llmi_operator.cluster.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SERVICE
+from llmi_operator.observed import (
+    AutoscalerState,
+    ConditionState,
+    ContainerState,
+    DeploymentState,
+    Observed,
+    PodState,
+    Refusal,
+    ServiceState,
+    Termination,
+)
+from llmi_operator.plan import Live
+from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
+from llmi_operator.store import OWNS_REPLICAS, Key, Store
+
+_Body = Mapping[str, Any]
+
+
+def read_live(store: Store, key: Key) -> Live:
+    """The facts about the live Deployment that a plan depends on."""
+    body = store.get(DEPLOYMENT, key)
+    if body is None:
+        return Live()
+    return Live(replicas=body.get("spec", {}).get("replicas", 1), owns_replicas=body[OWNS_REPLICAS])
+
+
+def read_observed(
+    store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = ()
+) -> Observed:
+    """Everything about one resource's children and pods that status depends on."""
+    deployment, service, autoscaler = (_owned(store.get(kind, key), uid) for kind in (DEPLOYMENT, SERVICE, AUTOSCALER))
+    mount_failures = _read_mount_failures(store.children(MOUNT_EVENT, key))
+    return Observed(
+        now=now,
+        deployment=_read_deployment(deployment) if deployment else None,
+        service=_read_service(service) if service else None,
+        autoscaler=AutoscalerState(_read_conditions(autoscaler)) if autoscaler else None,
+        pods=tuple(_read_pod(body, mount_failures) for body in store.children(POD, key)),
+        refusals=refusals,
+    )
+
+
+def is_controlled_by(body: _Body, uid: str) -> bool:
+    """Whether an object's controller is the one with this uid."""
+    return any(
+        reference.get("controller") and reference.get("uid") == uid
+        for reference in body["metadata"].get("ownerReferences") or ()
+    )
+
+
+def _owned(body: _Body | None, uid: str) -> _Body | None:
+    return body if body is not None and is_controlled_by(body, uid) else None
+
+
+def _read_deployment(body: _Body) -> DeploymentState:
+    status = body.get("status") or {}
+    return DeploymentState(
+        generation=body["metadata"].get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        wanted=body["spec"].get("replicas", 1),
+        total=status.get("replicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        ready=status.get("readyReplicas", 0),
+        conditions=_read_conditions(body),
+    )
+
+
+def _read_service(body: _Body) -> ServiceState:
+    ports = body["spec"].get("ports") or [{}]
+    ingress = ((body.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return ServiceState(
+        type=body["spec"].get("type", "ClusterIP"),
+        addresses=tuple(filter(None, (entry.get("hostname") or entry.get("ip") for entry in ingress))),
+        node_port=ports[0].get("nodePort"),
+    )
+
+
+def _read_mount_failures(events: list[dict[str, Any]]) -> dict[str, str]:
+    """The latest words per pod uid."""
+    ordered = sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    return {event["involvedObject"].get("uid", ""): event.get("message") or "" for event in ordered}
+
+
+def _read_pod(body: _Body, mount_failures: dict[str, str]) -> PodState:
+    metadata, status = body["metadata"], body.get("status") or {}
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    states = {item["name"]: _read_container(item) for item in containers}
+    return PodState(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        revision=(metadata.get("labels") or {}).get("pod-template-hash", ""),
+        created_at=_read_time(metadata.get("creationTimestamp")),
+        deleting="deletionTimestamp" in metadata,
+        phase=status.get("phase", ""),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        conditions=_read_conditions(body),
+        fetch=states.get(FETCH_CONTAINER),
+        server=states.get(SERVER_CONTAINER),
+        mount_failure=mount_failures.get(metadata["uid"], ""),
+    )
+
+
+def _read_container(item: _Body) -> ContainerState:
+    state, last = item.get("state") or {}, item.get("lastState") or {}
+    waiting, running = state.get("waiting") or {}, state.get("running") or {}
+    return ContainerState(
+        name=item["name"],
+        image=item.get("image", ""),
+        ready=item.get("ready", False),
+        started=bool(item.get("started")),
+        restarts=item.get("restartCount", 0),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        running_since=_read_time(running.get("startedAt")),
+        terminated=_read_termination(state.get("terminated")),
+        last=_read_termination(last.get("terminated")),
+    )
+
+
+def _read_termination(item: _Body | None) -> Termination | None:
+    if item is None:
+        return None
+    return Termination(
+        exit_code=item.get("exitCode", 0),
+        reason=item.get("reason", ""),
+        message=item.get("message", ""),
+        started_at=_read_time(item.get("startedAt")),
+        finished_at=_read_time(item.get("finishedAt")),
+    )
+
+
+def _read_conditions(body: _Body) -> dict[str, ConditionState]:
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return {
+        item["type"]: ConditionState(
+            status=item.get("status", "Unknown"),
+            reason=item.get("reason", ""),
+            message=item.get("message", ""),
+            since=_read_time(item.get("lastTransitionTime")),
+        )
+        for item in conditions
+    }
+
+
+def _read_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

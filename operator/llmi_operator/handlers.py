@@ -1,0 +1,44 @@
+"""kopf's triggers. An event only says that something happened: it updates the store and asks for a pass."""
+
+from functools import partial
+from typing import Any
+
+import kopf
+
+from llmi_operator import startup
+from llmi_operator.cluster.kinds import WATCHED, Kind
+from llmi_operator.startup import Context
+
+
+def register(registry: kopf.OperatorRegistry) -> None:
+    """Register all handlers."""
+    kopf.on.startup(registry=registry)(start)
+    kopf.on.cleanup(registry=registry)(stop)
+    kopf.on.login(registry=registry)(login)
+    for kind in WATCHED:
+        handler = partial(on_event, kind=kind)
+        kopf.on.event(kind.group, kind.version, kind.plural, id=f"observe-{kind.plural}", registry=registry)(handler)
+
+
+async def start(memo: Context, settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Start the operator's own parts."""
+    startup.configure_kopf(settings)
+    await startup.start(memo)
+
+
+async def stop(memo: Context, **_: Any) -> None:
+    """Stop the operator's own parts."""
+    await startup.stop(memo)
+
+
+async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Log in as the pod's service account, or else by the kubeconfig."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+async def on_event(memo: Context, event: kopf.RawEvent, kind: Kind, **_: Any) -> None:
+    """Update the store and ask for a pass; the initial listing comes with type None and means: it exists."""
+    body = event["object"]
+    key = memo.store.drop(kind, body) if event["type"] == "DELETED" else memo.store.put(kind, body)
+    if key is not None:
+        memo.queue.add(key)

@@ -1,0 +1,168 @@
+"""What is there: a frozen snapshot of the children and the pods, reduced to what status depends on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class ConditionState:
+    """A condition of a Deployment, a pod or an autoscaler."""
+
+    status: str
+    reason: str
+    message: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Termination:
+    """How a container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of a pod; at most one of waiting, running and terminated holds.
+
+    Attributes:
+        started: Whether its start-up probe has succeeded.
+        waiting_reason: The kubelet's word for why it does not run; empty when it is not waiting.
+        last: How it ended the time before.
+    """
+
+    name: str
+    image: str
+    ready: bool
+    started: bool
+    restarts: int
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    running_since: datetime | None = None
+    terminated: Termination | None = None
+    last: Termination | None = None
+
+    @property
+    def failure(self) -> Termination | None:
+        """How it failed last; None when it runs well or never failed."""
+        for end in (self.terminated, self.last):
+            if end is not None and (end.exit_code != 0 or end.reason == "OOMKilled"):
+                return end
+        return None
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One pod.
+
+    Attributes:
+        revision: Hash of the pod template; pods of one version share it.
+        mount_failure: The kubelet's words on a volume that cannot be mounted; empty when there are none.
+    """
+
+    name: str
+    uid: str
+    revision: str
+    created_at: datetime | None
+    deleting: bool
+    phase: str
+    reason: str
+    message: str
+    conditions: dict[str, ConditionState]
+    fetch: ContainerState | None
+    server: ContainerState | None
+    mount_failure: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests."""
+        condition = self.conditions.get("Ready")
+        return condition is not None and condition.status == "True" and not self.deleting
+
+
+@dataclass(frozen=True)
+class DeploymentState:
+    """The Deployment: what was asked and how far it is."""
+
+    generation: int
+    observed_generation: int
+    wanted: int
+    total: int
+    updated: int
+    ready: int
+    conditions: dict[str, ConditionState]
+
+    @property
+    def complete(self) -> bool:
+        """Whether exactly the wanted pods of the present version run and are ready."""
+        return (
+            self.observed_generation >= self.generation
+            and self.updated == self.wanted == self.ready
+            and self.total == self.wanted
+        )
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The Service: where it can be reached."""
+
+    type: str
+    addresses: tuple[str, ...] = ()
+    node_port: int | None = None
+
+
+@dataclass(frozen=True)
+class AutoscalerState:
+    """The autoscaler: whether it can do its work."""
+
+    conditions: dict[str, ConditionState]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that stopped this pass from making a child what it should be.
+
+    Attributes:
+        foreign: The name is taken by an object that is not ours.
+        status: HTTP status of the API server's refusal; 0 for a foreign object.
+    """
+
+    kind: str
+    name: str
+    verb: str = ""
+    status: int = 0
+    message: str = ""
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that status depends on besides the plan.
+
+    Attributes:
+        deleting: The resource is going away.
+        invalid: Why the spec cannot be served; empty when it can.
+    """
+
+    now: datetime
+    deployment: DeploymentState | None = None
+    service: ServiceState | None = None
+    autoscaler: AutoscalerState | None = None
+    pods: tuple[PodState, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    deleting: bool = False
+    invalid: str = ""
+
+    @property
+    def newest_pods(self) -> tuple[PodState, ...]:
+        """The pods of the newest version that are not being stopped; failures of older ones are history."""
+        alive = [pod for pod in self.pods if not pod.deleting and pod.phase not in {"Succeeded", "Failed"}]
+        dated = [pod for pod in alive if pod.created_at is not None]
+        if not dated:
+            return tuple(alive)
+        newest = max(dated, key=lambda pod: (pod.created_at, pod.name)).revision
+        return tuple(pod for pod in alive if pod.revision == newest)

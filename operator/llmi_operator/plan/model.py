@@ -1,0 +1,81 @@
+"""How the model's files come into a pod: volumes, mounts, and the container that downloads them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmi_api.launch import HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
+from llmi_api.meta import SecretKey
+from llmi_api.v1alpha1.spec import ModelSource
+
+MODEL_VOLUME = "model"
+HUB_TOKEN_VOLUME = "hub-token"  # noqa: S105 - the name of a volume
+HUB_TOKEN_FILE = "token"  # noqa: S105 - the name of a file
+SECRET_MODE = 0o440
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The parts of a pod that bring the model's files to ``/model``."""
+
+    volumes: list[dict[str, Any]]
+    mount: dict[str, Any]
+    fetch: FetchLaunch | None = None
+    fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def describe_source(source: ModelSource) -> str:
+    """Name the model as its owner wrote it."""
+    if source.claim is not None:
+        return f"claim {source.claim.name}" + (f"/{source.claim.path}" if source.claim.path else "")
+    if source.image is not None:
+        return source.image.reference
+    return source.id or ""
+
+
+def plan_model_files(source: ModelSource) -> ModelFiles:
+    """Choose the volumes for the one source that is given."""
+    mount: dict[str, Any] = {"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR), "readOnly": True}
+    if source.claim is not None:
+        claim = {"claimName": source.claim.name, "readOnly": True}
+        return ModelFiles(
+            volumes=[{"name": MODEL_VOLUME, "persistentVolumeClaim": claim}],
+            mount=_with_path(mount, source.claim.path),
+        )
+    if source.image is not None:
+        image = {"reference": source.image.reference, "pullPolicy": "IfNotPresent"}
+        return ModelFiles(
+            volumes=[{"name": MODEL_VOLUME, "image": image}], mount=_with_path(mount, source.image.path)
+        )
+    return _plan_download(source, mount)
+
+
+def build_secret_volume(name: str, secret: SecretKey, path: str) -> dict[str, Any]:
+    """Build a volume with one key of a Secret as one file."""
+    return {
+        "name": name,
+        "secret": {
+            "secretName": secret.name,
+            "items": [{"key": secret.key, "path": path}],
+            "defaultMode": SECRET_MODE,
+            "optional": False,
+        },
+    }
+
+
+def _plan_download(source: ModelSource, mount: dict[str, Any]) -> ModelFiles:
+    volumes: list[dict[str, Any]] = [{"name": MODEL_VOLUME, "emptyDir": {}}]
+    mounts = [{"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR)}]
+    if source.token_secret is not None:
+        volumes.append(build_secret_volume(HUB_TOKEN_VOLUME, source.token_secret, HUB_TOKEN_FILE))
+        mounts.append({"name": HUB_TOKEN_VOLUME, "mountPath": str(HUB_TOKEN_DIR), "readOnly": True})
+    launch = FetchLaunch(
+        model_id=source.id or "",
+        model_revision=source.revision,
+        hub_endpoint=source.endpoint,
+        hub_token_file=HUB_TOKEN_DIR / HUB_TOKEN_FILE if source.token_secret else None,
+    )
+    return ModelFiles(volumes=volumes, mount=mount, fetch=launch, fetch_mounts=mounts)
+
+
+def _with_path(mount: dict[str, Any], path: str | None) -> dict[str, Any]:
+    return {**mount, "subPath": path} if path else mount

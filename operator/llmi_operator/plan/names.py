@@ -1,0 +1,51 @@
+"""Names and labels of what belongs to an LLMInference."""
+
+from typing import Any
+
+from llmi_api import labels
+from llmi_operator.parse import Resource
+
+HTTP_PORT_NAME = "http"
+SERVER_CONTAINER = "server"
+FETCH_CONTAINER = "fetch"
+PLAN_HASH_ANNOTATION = f"{labels.GROUP}/plan-hash"
+
+
+def make_selector(resource: Resource) -> dict[str, str]:
+    """Labels that select the pods; a Deployment's selector can never change, so neither may these."""
+    return {labels.OWNER_LABEL: resource.name, labels.COMPONENT_LABEL: labels.COMPONENT}
+
+
+def make_labels(resource: Resource) -> dict[str, str]:
+    """Labels of every child and every pod."""
+    return {
+        **make_selector(resource),
+        labels.NAME_LABEL: labels.SINGULAR,
+        labels.INSTANCE_LABEL: resource.name,
+        labels.PART_OF_LABEL: labels.SINGULAR,
+        labels.MANAGED_BY_LABEL: labels.MANAGED_BY,
+    }
+
+
+def make_metadata(resource: Resource) -> dict[str, Any]:
+    """Metadata of a child: it has the resource's name, and goes when the resource goes."""
+    return {
+        "name": resource.name,
+        "namespace": resource.namespace,
+        "labels": make_labels(resource),
+        "ownerReferences": [
+            {
+                "apiVersion": labels.API_VERSION,
+                "kind": labels.KIND,
+                "name": resource.name,
+                "uid": resource.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def to_selector_string(selector: dict[str, str]) -> str:
+    """Write a selector as the scale subresource wants it."""
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))

@@ -1,0 +1,46 @@
+"""Who decides how many replicas run, and how that right changes hands.
+
+While autoscaling is off, our Deployment manifest carries ``replicas``. While it is on, the manifest must not:
+the autoscaler owns the number. But server-side apply removes a field that its only owner stops sending, and the
+API server then fills in 1. So at the switch another field manager takes the number over first, at its present
+value, and only then the manifest drops it.
+"""
+
+from dataclasses import dataclass
+
+from llmi_api.v1alpha1 import LLMInferenceSpec
+
+DEFAULT_REPLICAS = 1
+
+
+@dataclass(frozen=True)
+class ReplicaDecision:
+    """What to do about ``spec.replicas`` of the Deployment.
+
+    Attributes:
+        in_manifest: The number our manifest carries; None leaves the field out.
+        hand_over: The number another manager takes over first; None when there is nothing to hand over.
+    """
+
+    in_manifest: int | None
+    hand_over: int | None = None
+
+
+def decide_replicas(spec: LLMInferenceSpec, *, live: int | None, owned: bool) -> ReplicaDecision:
+    """Decide about the number of replicas.
+
+    Args:
+        spec: What the user wrote.
+        live: The live Deployment's number of replicas; None when there is no Deployment.
+        owned: Whether our field manager owns that number in the live Deployment.
+    """
+    if spec.autoscaling is None:
+        return ReplicaDecision(in_manifest=DEFAULT_REPLICAS if spec.replicas is None else spec.replicas)
+    least = spec.autoscaling.min_replicas
+    if live is None:
+        # A new Deployment begins with the minimum; the next pass hands the number over.
+        return ReplicaDecision(in_manifest=None if least == DEFAULT_REPLICAS else least)
+    if live < least or owned:
+        # An autoscaler never wakes a Deployment with 0 replicas, so the minimum is ours to set.
+        return ReplicaDecision(in_manifest=None, hand_over=max(live, least))
+    return ReplicaDecision(in_manifest=None)

@@ -1,0 +1,32 @@
+"""The Service in front of the replicas."""
+
+from typing import Any
+
+from llmi_operator.parse import Resource
+from llmi_operator.plan.names import HTTP_PORT_NAME, make_metadata, make_selector
+
+
+def build_service(resource: Resource) -> dict[str, Any]:
+    """Build the Service. Addresses and node ports are the cluster's to choose, so they are not in it."""
+    service = resource.spec.service
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": make_metadata(resource),
+        "spec": {
+            "type": service.type.value,
+            "selector": make_selector(resource),
+            "ports": [
+                {"name": HTTP_PORT_NAME, "port": service.port, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}
+            ],
+        },
+    }
+
+
+def make_url(resource: Resource, addresses: tuple[str, ...]) -> str:
+    """Say where the model answers: at the load balancer once it has an address, else inside the cluster."""
+    host = addresses[0] if addresses else f"{resource.name}.{resource.namespace}.svc"
+    if ":" in host:
+        host = f"[{host}]"
+    port = resource.spec.service.port
+    return f"http://{host}" if port == 80 else f"http://{host}:{port}"  # noqa: PLR2004 - HTTP's own default

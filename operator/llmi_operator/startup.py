@@ -1,0 +1,162 @@
+"""Puts the parts together when kopf starts, and takes them apart when it stops."""
+
+import asyncio
+import logging
+import socket
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import kopf
+from aiohttp import web
+
+from llmi_operator.cluster.client import ApiCluster
+from llmi_operator.cluster.kinds import INFERENCE, WATCHED
+from llmi_operator.errors import ClusterError, LeadershipLostError
+from llmi_operator.health import Health, start_health_server
+from llmi_operator.leader import Leader, LeaseTerms
+from llmi_operator.reconcile import Parts
+from llmi_operator.resync import Resync
+from llmi_operator.settings import OperatorSettings
+from llmi_operator.store import Store
+from llmi_operator.worker import run_workers
+from llmi_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+CRD_RETRY_SECONDS = 2.0
+RELEASE_SECONDS = 5.0
+
+
+@dataclass
+class Context:
+    """The running operator: what the handlers feed and the workers use."""
+
+    settings: OperatorSettings
+    stop: asyncio.Event
+    store: Store = field(default_factory=Store)
+    queue: WorkQueue = field(default_factory=lambda: WorkQueue(clock=time.monotonic))
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    cluster: ApiCluster | None = None
+    leader: Leader | None = None
+    health: web.AppRunner | None = None
+    lost_leadership: bool = False
+    failed: bool = False
+
+
+async def start(context: Context) -> None:
+    """Make the client, wait for the CRD, list everything, start the tasks."""
+    settings = context.settings
+    health = Health(resync_seconds=settings.resync_seconds)
+    health.oldest_wait = context.queue.oldest_seconds
+    context.health = await start_health_server(health, settings.health_host, settings.health_port)
+    cluster = context.cluster = await ApiCluster.connect(settings.user_agent)
+    await _wait_for_crd(cluster)
+    resync = Resync(cluster, context.store, settings.namespaces)
+    await resync.run_until_first()
+    health.primed_at = lambda: resync.finished_at
+    leader = context.leader = Leader(cluster, _make_terms(settings), clock=time.monotonic, now=_now)
+    parts = Parts(cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now)
+    _spawn(context, run_workers(parts, context.queue, leader, settings.workers), "workers")
+    _spawn(context, resync.run(context.queue, settings.resync_seconds), "resync")
+    logger.info("Started", extra={"namespaces": ",".join(settings.namespaces) or "all"})
+
+
+async def stop(context: Context) -> None:
+    """Stop the workers first, then give the lease away: in this order no two replicas write."""
+    for task in context.tasks:
+        task.cancel()
+    await asyncio.gather(*context.tasks, return_exceptions=True)
+    context.queue.close()
+    if context.leader is not None:
+        await asyncio.wait_for(context.leader.release(), RELEASE_SECONDS)
+    if context.cluster is not None:
+        await context.cluster.close()
+    if context.health is not None:
+        await context.health.cleanup()
+    logger.info("Stopped")
+
+
+def configure_kopf(settings: kopf.OperatorSettings) -> None:
+    """Use kopf as a source of events and nothing else."""
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.finalizer = "llminference.dev/never-used"
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 300
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.process.ultimate_exiting_timeout = 20
+    for kind in WATCHED:
+        if kind.label_selector:
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.label_selector
+        if kind.field_selector:
+            settings.watching.field_selectors[kind.group, kind.version, kind.plural] = kind.field_selector
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps no copy of an object: kopf's default copies and compares every object on every event, for nothing."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Build an empty essence."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Remember nothing."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
+async def _wait_for_crd(cluster: ApiCluster) -> None:
+    """Wait until the API server knows LLMInference; kopf looks for it only once."""
+    told = False
+    while True:
+        try:
+            if await cluster.is_served(INFERENCE):
+                return
+            reason = "the CRD is not installed"
+        except ClusterError as error:
+            reason = str(error)
+        if not told:
+            logger.warning("Waiting for the resource to be served", extra={"reason": reason})
+            told = True
+        await asyncio.sleep(CRD_RETRY_SECONDS)
+
+
+def _spawn(context: Context, coroutine: object, name: str) -> None:
+    task = asyncio.create_task(coroutine, name=name)  # type: ignore[arg-type]
+    task.add_done_callback(lambda done: _on_task_end(context, done))
+    context.tasks.append(task)
+
+
+def _on_task_end(context: Context, task: asyncio.Task[None]) -> None:
+    """A task that ends by itself ends the process: a half-working operator is worse than a restarted one."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    if isinstance(error, BaseExceptionGroup) and error.subgroup(LeadershipLostError):
+        context.lost_leadership = True
+        logger.error("Lost the leadership, stopping")
+    else:
+        context.failed = True
+        logger.error("A task ended unexpectedly", exc_info=error, extra={"task": task.get_name()})
+    context.stop.set()
+
+
+def _make_terms(settings: OperatorSettings) -> LeaseTerms:
+    return LeaseTerms(
+        namespace=settings.lease_namespace,
+        name=settings.lease_name,
+        identity=settings.identity or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        duration=settings.lease_duration_seconds,
+        renew_deadline=settings.lease_renew_deadline_seconds,
+        retry=settings.lease_retry_seconds,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

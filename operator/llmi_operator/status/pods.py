@@ -1,0 +1,298 @@
+"""What is wrong with a pod: small checks in order of importance; the first that finds something wins."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from llmi_api.failure import Failure, FailureCode, FetchReport
+from llmi_api.v1alpha1 import Reason
+from llmi_operator.observed import ContainerState, PodState, Termination
+from llmi_operator.parse import Resource
+from llmi_operator.plan.names import FETCH_CONTAINER
+from llmi_operator.plan.resources import build_resources
+from llmi_operator.plan.timing import STARTUP_PERIOD_SECONDS
+from llmi_operator.settings import ServerDefaults
+from llmi_operator.status.finding import Finding, Outlook, quote_words
+from llmi_operator.status.scheduling import explain_unschedulable
+
+Report = TypeVar("Report", bound=BaseModel)
+KILLED = 137
+SILENCE_SECONDS = 30
+"""A started server may be unready this long, under load, before somebody is told."""
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+     "RegistryUnavailable", "SignatureValidationFailed"}
+)  # fmt: skip
+_SECRET = re.compile(r"secrets? \"?(?:[^\s\"/]+/)?([^\s\"/]+)\"? not found", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"non-existent secret key: (\S+)|couldn't find key (\S+) in Secret", re.IGNORECASE)
+# Causes that lie outside the resource and pass without a change to it.
+_PASSING = frozenset({FailureCode.HUB_UNREACHABLE, FailureCode.HASH_MISMATCH, FailureCode.DISK_FULL})
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a check on a pod may look at."""
+
+    resource: Resource
+    defaults: ServerDefaults
+    now: datetime
+
+
+Check = Callable[[PodState, Situation], Finding | None]
+
+
+def find_pod_fault(pods: tuple[PodState, ...], situation: Situation) -> Finding | None:
+    """Say what is wrong with the pods; the most telling fault of any pod wins."""
+    for check in CHECKS:
+        for pod in pods:
+            finding = None if pod.ready else check(pod, situation)
+            if finding is not None:
+                return finding
+    return None
+
+
+def check_image(pod: PodState, situation: Situation) -> Finding | None:
+    """The kubelet cannot get an image."""
+    for container in _containers(pod):
+        if container.waiting_reason in _IMAGE_REASONS:
+            return Finding(Reason.IMAGE_UNAVAILABLE, _explain_image(container, situation.resource), Outlook.FAULT)
+    return None
+
+
+def check_secret(pod: PodState, situation: Situation) -> Finding | None:
+    """A Secret, or its key, does not exist."""
+    words = [item.waiting_message for item in _containers(pod) if item.waiting_reason == "CreateContainerConfigError"]
+    if not _has_begun(pod):
+        words.append(pod.mount_failure)
+    for text in words:
+        key, secret = _SECRET_KEY.search(text), _SECRET.search(text)
+        if key:
+            name = key[1] or key[2]
+            return Finding(
+                Reason.SECRET_MISSING,
+                f"The Secret for {_find_use(text, situation.resource)} has no key {name}: add the key, "
+                "or correct its name in the spec.",
+                Outlook.FAULT,
+            )
+        if secret:
+            use = _find_use(text, situation.resource)
+            return Finding(
+                Reason.SECRET_MISSING,
+                f"The Secret {secret[1]} for {use} does not exist: create it in the namespace "
+                f"{situation.resource.namespace}, or correct {use}.",
+                Outlook.FAULT,
+            )
+    return None
+
+
+def check_volume(pod: PodState, situation: Situation) -> Finding | None:
+    """A volume cannot be mounted."""
+    if _has_begun(pod) or not pod.mount_failure:
+        return None
+    claim = situation.resource.spec.model.claim
+    what = f"The claim {claim.name}" if claim and "model" in pod.mount_failure else "A volume"
+    return Finding(
+        Reason.VOLUME_UNAVAILABLE,
+        f"{what} cannot be mounted: {quote_words(pod.mount_failure)}. See kubectl describe pod {pod.name}.",
+        Outlook.FAULT,
+    )
+
+
+def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
+    """No node fits the pod."""
+    condition = pod.conditions.get("PodScheduled")
+    if condition is None or condition.status == "True" or condition.reason != "Unschedulable":
+        return None
+    return explain_unschedulable(condition.message, situation.resource, situation.defaults)
+
+
+def check_reported_failure(pod: PodState, _: Situation) -> Finding | None:
+    """A container gave up and said why."""
+    for container in _containers(pod):
+        end = container.failure
+        failure = read_report(end, Failure) if end else None
+        if failure is None:
+            continue
+        fetching = container.name == FETCH_CONTAINER
+        reason = Reason.FETCH_FAILED if fetching else Reason.START_FAILED
+        if failure.code == FailureCode.OUT_OF_MEMORY:
+            reason = Reason.OUT_OF_MEMORY
+        fact, step = failure.message.strip().rstrip("."), failure.next.strip()
+        return Finding(
+            reason,
+            f"{quote_words(fact, 600)} ({failure.code}). {step[:1].upper()}{step[1:]}",
+            Outlook.FAULT if failure.code in _PASSING else Outlook.STALLED,
+        )
+    return None
+
+
+def check_out_of_memory(pod: PodState, situation: Situation) -> Finding | None:
+    """The kernel killed a container at its memory limit."""
+    spec = situation.resource.spec
+    for container in _containers(pod):
+        end = container.failure
+        if end is None or not (end.reason == "OOMKilled" or _is_kill(end, situation)):
+            continue
+        limit = build_resources(spec.resources, situation.defaults, downloads=False, accelerator=None)["limits"]
+        return Finding(
+            Reason.OUT_OF_MEMORY,
+            f"The {_describe(container)} was killed at its memory limit of {limit['memory']}: "
+            "raise spec.resources.limits.memory and spec.resources.requests.memory"
+            + (", or lower spec.limits.maxBatchTokens." if container.name != FETCH_CONTAINER else "."),
+            Outlook.STALLED,
+        )
+    return None
+
+
+def check_start_timeout(pod: PodState, situation: Situation) -> Finding | None:
+    """The server did not answer within the start-up time, so the kubelet ended it."""
+    end = pod.server and (pod.server.terminated or pod.server.last)
+    timeout = situation.resource.spec.rollout.startup_timeout_seconds
+    if not end or not _outlived_startup(end, timeout) or (pod.server and pod.server.started):
+        return None
+    return Finding(
+        Reason.PROBE_FAILING,
+        f"The server did not answer /readyz within {timeout} s and was restarted: raise "
+        f"spec.rollout.startupTimeoutSeconds, or see what it does with kubectl logs {pod.name} -c server.",
+        Outlook.FAULT,
+    )
+
+
+def check_crash(pod: PodState, _: Situation) -> Finding | None:
+    """A container keeps ending without saying why."""
+    for container in _containers(pod):
+        end = container.failure
+        if end is None and container.name != FETCH_CONTAINER:
+            end = container.terminated or container.last
+        if end is None:
+            continue
+        lines = [line for line in end.message.splitlines() if line.strip()]
+        words = f" ({quote_words(lines[-1])})" if lines else ""
+        return Finding(
+            Reason.CRASH_LOOP,
+            f"The {_describe(container)} ended with exit code {end.exit_code}{words}: "
+            f"see kubectl logs {pod.name} -c {container.name} --previous.",
+            Outlook.FAULT,
+        )
+    return None
+
+
+def check_silence(pod: PodState, situation: Situation) -> Finding | None:
+    """A server that had started does not answer its readiness probe any more."""
+    server, ready = pod.server, pod.conditions.get("Ready")
+    if server is None or not server.started or server.running_since is None or ready is None or ready.since is None:
+        return None
+    silent = (situation.now - max(ready.since, server.running_since)).total_seconds()
+    if silent < SILENCE_SECONDS:
+        return Finding(
+            Reason.STARTING,
+            f"The replica {pod.name} does not answer /readyz at the moment.",
+            Outlook.PROGRESS,
+            recheck_seconds=SILENCE_SECONDS - silent + 1,
+        )
+    return Finding(
+        Reason.PROBE_FAILING,
+        f"The replica {pod.name} runs but does not answer /readyz: see kubectl logs {pod.name} -c server.",
+        Outlook.FAULT,
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    check_image,
+    check_secret,
+    check_reported_failure,
+    check_out_of_memory,
+    check_start_timeout,
+    check_crash,
+    check_volume,
+    check_unschedulable,
+    check_silence,
+)
+
+
+def read_report(end: Termination, report: type[Report]) -> Report | None:
+    """Read the JSON line that our containers leave behind; None when there is none."""
+    for line in reversed(end.message.splitlines()):
+        try:
+            return report.model_validate_json(line)
+        except ValidationError:
+            continue
+    return None
+
+
+def find_fetch_report(pods: tuple[PodState, ...]) -> FetchReport | None:
+    """What the replicas serve: the report of the newest pod, a ready one before others."""
+    ordered = sorted(pods, key=lambda pod: (pod.ready, str(pod.created_at), pod.name), reverse=True)
+    for pod in ordered:
+        end = pod.fetch.terminated if pod.fetch else None
+        report = read_report(end, FetchReport) if end and end.exit_code == 0 else None
+        if report:
+            return report
+    return None
+
+
+def _containers(pod: PodState) -> tuple[ContainerState, ...]:
+    return tuple(container for container in (pod.fetch, pod.server) if container is not None)
+
+
+def _describe(container: ContainerState) -> str:
+    return "download" if container.name == FETCH_CONTAINER else "server"
+
+
+def _has_begun(pod: PodState) -> bool:
+    return any(item.running_since or item.terminated or item.last for item in _containers(pod))
+
+
+def _outlived_startup(end: Termination, timeout: int) -> bool:
+    if end.started_at is None or end.finished_at is None:
+        return False
+    return (end.finished_at - end.started_at).total_seconds() >= timeout - STARTUP_PERIOD_SECONDS
+
+
+def _is_kill(end: Termination, situation: Situation) -> bool:
+    """Exit by SIGKILL means the kernel, unless the kubelet did it for not answering in time.
+
+    containerd 1.6 loses the reason OOMKilled now and then, so the exit code has to do.
+    """
+    timeout = situation.resource.spec.rollout.startup_timeout_seconds
+    return end.exit_code == KILLED and not _outlived_startup(end, timeout)
+
+
+def _find_use(text: str, resource: Resource) -> str:
+    """Which field of the spec named the Secret; the volume's name tells, or else the Secret's."""
+    token = resource.spec.model.token_secret
+    if token and ("hub-token" in text or f'"{token.name}"' in text) and "api-key" not in text:
+        return "spec.model.tokenSecret"
+    return "spec.access.apiKeySecret"
+
+
+def _explain_image(container: ContainerState, resource: Resource) -> str:
+    text = container.waiting_message
+    model = resource.spec.model.image
+    if model and model.reference in text:
+        image, where = model.reference, "spec.model.image.reference"
+    elif resource.spec.engine.image:
+        image, where = resource.spec.engine.image, "spec.engine.image"
+    else:
+        image, where = container.image, "the operator's setting LLMI_OPERATOR_SERVER_IMAGE"
+    fact, step = _classify_pull(container.waiting_reason, text)
+    return f"The image {image} {fact}: {step.format(where=where)}"
+
+
+def _classify_pull(reason: str, text: str) -> tuple[str, str]:
+    lower = text.lower()
+    if reason == "InvalidImageName":
+        return "has an invalid name", "correct {where}."
+    if reason == "ErrImageNeverPull":
+        return "is not on the node and may not be pulled", "load it onto the nodes, or allow pulling it."
+    if any(word in lower for word in ("unauthorized", "denied", "forbidden", "authentication", "no basic auth")):
+        return "may not be pulled", "give the namespace's default service account an image pull secret, or correct {where}."
+    if any(word in lower for word in ("not found", "manifest unknown", "does not exist")):
+        return "does not exist", "correct {where}, or push the image."
+    if any(word in lower for word in ("no such host", "connection refused", "timeout", "i/o", "unreachable", "eof")):
+        return f"cannot be pulled, its registry does not answer ({quote_words(text, 200)})", "check the registry and {where}."
+    return f"cannot be pulled ({quote_words(text, 200) or reason})", "check {where}."

@@ -1,0 +1,167 @@
+"""What the cluster looks like as far as we know: fed by watches, listings and our own writes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from llmi_api import labels
+from llmi_operator.cluster.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, WATCHED, Kind
+from llmi_operator.metrics import STORED_OBJECTS
+
+Object = dict[str, Any]
+OWNS_REPLICAS = "ownsReplicas"
+"""Key we add to a stored Deployment: whether our field manager owns ``spec.replicas``."""
+
+
+class Key(NamedTuple):
+    """Name of an LLMInference."""
+
+    namespace: str
+    name: str
+
+
+class _Place(NamedTuple):
+    kind: Kind
+    namespace: str
+    name: str
+
+
+class Store:
+    """Trimmed copies of all objects that concern us, by the LLMInference they belong to."""
+
+    def __init__(self) -> None:
+        self._objects: dict[_Place, Object] = {}
+        self._owners: dict[_Place, Key] = {}
+        self._by_owner: defaultdict[Key, dict[_Place, Object]] = defaultdict(dict)
+        self._pod_owners: dict[str, Key] = {}
+
+    def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """Remember an object unless a newer copy is known.
+
+        Returns:
+            The LLMInference that it concerns; None when the copy is old or it concerns none.
+        """
+        metadata = body["metadata"]
+        place = _Place(kind, metadata.get("namespace", ""), metadata["name"])
+        known = self._objects.get(place)
+        if known and known["metadata"]["uid"] == metadata["uid"] and _version(known) >= _version(body):
+            return None
+        owner = self.find_owner(kind, body)
+        self._forget(place)
+        if owner is None:
+            return None
+        trimmed = _trim(kind, body)
+        self._objects[place] = trimmed
+        self._owners[place] = owner
+        self._by_owner[owner][place] = trimmed
+        if kind.name == "Pod":
+            self._pod_owners[metadata["uid"]] = owner
+        return owner
+
+    def drop(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """Forget an object that was deleted; one with another uid under the same name stays."""
+        metadata = body["metadata"]
+        place = _Place(kind, metadata.get("namespace", ""), metadata["name"])
+        known = self._objects.get(place)
+        if known and known["metadata"]["uid"] != metadata["uid"]:
+            return None
+        owner = self._owners.get(place) or self.find_owner(kind, body)
+        self._forget(place)
+        return owner
+
+    def replace(self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], version: str) -> set[Key]:
+        """Take over a complete listing; objects written after it stay.
+
+        Returns:
+            The LLMInferences that something changed for.
+        """
+        changed: set[Key] = set()
+        listed: set[_Place] = set()
+        for body in bodies:
+            metadata = body["metadata"]
+            listed.add(_Place(kind, metadata.get("namespace", ""), metadata["name"]))
+            owner = self.put(kind, body)
+            if owner:
+                changed.add(owner)
+        for place, body in list(self._objects.items()):
+            elsewhere = place.kind != kind or (namespace and place.namespace != namespace)
+            if elsewhere or place in listed or _version(body) > _to_number(version):
+                continue
+            changed.add(self._owners[place])
+            self._forget(place)
+        return changed
+
+    def get(self, kind: Kind, key: Key) -> Object | None:
+        """The resource itself, or its child of a kind (children have its name)."""
+        return self._objects.get(_Place(kind, key.namespace, key.name))
+
+    def children(self, kind: Kind, key: Key) -> list[Object]:
+        """All objects of a kind that belong to an LLMInference, by name."""
+        mine = self._by_owner.get(key, {})
+        return [body for place, body in sorted(mine.items(), key=_by_place) if place.kind == kind]
+
+    def keys(self) -> list[Key]:
+        """All LLMInferences."""
+        return [Key(place.namespace, place.name) for place in self._objects if place.kind == INFERENCE]
+
+    def find_owner(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
+        """Which LLMInference an object concerns."""
+        metadata = body["metadata"]
+        namespace = metadata.get("namespace", "")
+        if kind == INFERENCE:
+            return Key(namespace, metadata["name"])
+        if kind == MOUNT_EVENT:
+            return self._pod_owners.get(body.get("involvedObject", {}).get("uid", ""))
+        for reference in metadata.get("ownerReferences") or ():
+            if reference.get("controller") and reference.get("kind") == labels.KIND:
+                return Key(namespace, reference["name"])
+        name = (metadata.get("labels") or {}).get(labels.OWNER_LABEL)
+        return Key(namespace, name) if name else None
+
+    def publish_size(self) -> None:
+        """Bring the metric of stored objects up to date."""
+        for kind in WATCHED:
+            STORED_OBJECTS.labels(kind=kind.name).set(sum(place.kind == kind for place in self._objects))
+
+    def _forget(self, place: _Place) -> None:
+        body = self._objects.pop(place, None)
+        owner = self._owners.pop(place, None)
+        if owner is None or body is None:
+            return
+        self._by_owner[owner].pop(place, None)
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
+        if place.kind.name == "Pod":
+            self._pod_owners.pop(body["metadata"]["uid"], None)
+
+
+def _by_place(item: tuple[_Place, Object]) -> tuple[str, str]:
+    return item[0].kind.name, item[0].name
+
+
+def _trim(kind: Kind, body: Mapping[str, Any]) -> Object:
+    """Copy without what nobody reads; ownership of the replicas is all that managed fields are needed for."""
+    dropped = {"managedFields", "generateName", "selfLink"}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in dropped}
+    trimmed = {**body, "metadata": metadata}
+    if kind == DEPLOYMENT:
+        trimmed[OWNS_REPLICAS] = owns_replicas(body)
+    return trimmed
+
+
+def owns_replicas(body: Mapping[str, Any]) -> bool:
+    """Whether our field manager owns ``spec.replicas`` of a Deployment."""
+    return any(
+        entry.get("manager") == labels.FIELD_MANAGER
+        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+        and not entry.get("subresource")
+        for entry in body["metadata"].get("managedFields") or ()
+    )
+
+
+def _version(body: Mapping[str, Any]) -> int:
+    return _to_number(body["metadata"].get("resourceVersion", "0"))
+
+
+def _to_number(version: str) -> int:
+    return int(version) if version.isdigit() else 0

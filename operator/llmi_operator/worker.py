@@ -1,0 +1,75 @@
+"""Turns names from the queue into passes, on the replica that may write."""
+
+import asyncio
+import logging
+import time
+
+from llmi_operator.leader import Leader
+from llmi_operator.metrics import PASS_SECONDS, PASSES
+from llmi_operator.reconcile import Outcome, Parts, one_pass
+from llmi_operator.store import Key
+from llmi_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+
+async def work(parts: Parts, queue: WorkQueue, leader: Leader) -> None:
+    """Take names and make passes, for ever."""
+    while True:
+        key = await queue.take()
+        outcome = Outcome()
+        try:
+            if leader.may_write:
+                outcome = await _make_pass(parts, queue, key)
+            else:
+                # Between a late renewal and its outcome nobody writes; the name must not be lost.
+                queue.retry(key)
+        finally:
+            queue.done(key, gone=outcome.gone)
+
+
+async def _make_pass(parts: Parts, queue: WorkQueue, key: Key) -> Outcome:
+    began = time.monotonic()
+    try:
+        outcome = await one_pass(parts, key)
+    except Exception:
+        # The loop must live: a fault in one resource's pass must not stop the others'.
+        logger.exception("A pass failed unexpectedly", extra={"namespace": key.namespace, "inference": key.name})
+        PASSES.labels(result="fault").inc()
+        queue.retry(key)
+        return Outcome()
+    finally:
+        PASS_SECONDS.observe(time.monotonic() - began)
+    if outcome.error is not None:
+        delay = queue.retry(key, outcome.error.retry_after)
+        PASSES.labels(result="retry").inc()
+        logger.warning(
+            "A pass will be repeated",
+            extra={
+                "namespace": key.namespace,
+                "inference": key.name,
+                "error": str(outcome.error),
+                "seconds": round(delay, 1),
+            },
+        )
+        return outcome
+    PASSES.labels(result="done").inc()
+    queue.succeed(key)
+    if outcome.again_seconds is not None:
+        queue.add_after(key, outcome.again_seconds)
+    return outcome
+
+
+async def run_workers(parts: Parts, queue: WorkQueue, leader: Leader, count: int) -> None:
+    """Make passes side by side once this replica leads.
+
+    Raises:
+        LeadershipLostError: Another replica may be writing now; all workers have been stopped.
+    """
+    await leader.acquire()
+    for key in parts.store.keys():
+        queue.add(key)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leader.keep(), name="lease")
+        for number in range(count):
+            group.create_task(work(parts, queue, leader), name=f"worker {number}")
