@@ -1,11 +1,13 @@
 """The command ``llmi-operator``: read settings, set up logging, run."""
 
 import asyncio
+import difflib
 import logging
 import os
 import sys
 import threading
 from enum import IntEnum
+from importlib.metadata import version
 
 import kopf
 
@@ -31,10 +33,15 @@ class Exit(IntEnum):
 
 def main() -> None:
     """Run the operator until it is told to stop."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"{version('llminference')}\n")
+        return
+    if sys.argv[1:] == ["--help"]:
+        sys.stdout.write(f"llmi-operator [--version | --help]\n\n{OperatorSettings.describe()}\n")
+        return
     try:
+        _refuse_arguments(sys.argv[1:])
         settings = OperatorSettings.from_environment(os.environ)
-        if len(sys.argv) > 1:
-            raise SettingsError(f"llmi-operator takes no arguments, and {sys.argv[1]} is one: see its LLMI_OPERATOR_… variables")
     except SettingsError as error:
         sys.stderr.write(f"llmi-operator: {error}\n")
         sys.exit(Exit.BAD_SETTINGS)
@@ -66,6 +73,15 @@ async def run(settings: OperatorSettings) -> Exit:
     if context.lost_leadership:
         return Exit.LOST_LEADERSHIP
     return Exit.FAILED if context.failed else Exit.STOPPED
+
+
+def _refuse_arguments(arguments: list[str]) -> None:
+    if arguments:
+        nearest = difflib.get_close_matches(arguments[0], ["--version", "--help"], n=1, cutoff=0)[0]
+        raise SettingsError(
+            f"{arguments[0]} is not an argument of llmi-operator: did you mean {nearest}? "
+            "Its settings are environment variables."
+        )
 
 
 async def _exit_hard_after(stop: asyncio.Event) -> None:

@@ -20,23 +20,23 @@ def register(registry: kopf.OperatorRegistry) -> None:
         kopf.on.event(kind.group, kind.version, kind.plural, id=f"observe-{kind.plural}", registry=registry)(handler)
 
 
-async def start(memo: Context, settings: kopf.OperatorSettings, **_: Any) -> None:
+async def start(memo: Context, settings: kopf.OperatorSettings, **_: object) -> None:
     """Start the operator's own parts."""
     startup.configure_kopf(settings)
     await startup.start(memo)
 
 
-async def stop(memo: Context, **_: Any) -> None:
+async def stop(memo: Context, **_: object) -> None:
     """Stop the operator's own parts."""
     await startup.stop(memo)
 
 
-async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - kopf decides what it passes
     """Log in as the pod's service account, or else by the kubeconfig."""
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-async def on_event(memo: Context, event: kopf.RawEvent, kind: Kind, **_: Any) -> None:
+async def on_event(memo: Context, event: kopf.RawEvent, kind: Kind, **_: object) -> None:
     """Update the store and ask for a pass; the initial listing comes with type None and means: it exists."""
     body = event["object"]
     key = memo.store.drop(kind, body) if event["type"] == "DELETED" else memo.store.put(kind, body)

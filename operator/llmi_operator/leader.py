@@ -54,7 +54,7 @@ class Leader:
 
     async def acquire(self) -> None:
         """Wait until this replica is the leader."""
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - what is awaited is another process
             await asyncio.sleep(self._terms.retry)
         LEADER.set(1)
         logger.info("Became leader", extra={"identity": self._terms.identity})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from llmi_api.v1alpha1 import LLMInference, LLMInferenceSpec, LLMInferenceStatus
 from llmi_operator.errors import InvalidSpecError
@@ -49,7 +50,7 @@ def parse_status(body: Mapping[str, Any]) -> LLMInferenceStatus:
         return LLMInferenceStatus()
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: ErrorDetails) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return message

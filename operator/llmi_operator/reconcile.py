@@ -52,6 +52,15 @@ class Outcome:
     again_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """The resource as it is stored, while a pass is made over it."""
+
+    key: Key
+    body: Mapping[str, Any]
+    previous: LLMInferenceStatus
+
+
 async def one_pass(parts: Parts, key: Key) -> Outcome:
     """Bring one LLMInference's children and status in line with its spec."""
     body = parts.store.get(INFERENCE, key)
@@ -60,34 +69,25 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     if "deletionTimestamp" in body["metadata"]:
         # The garbage collector takes the children; making them anew would keep it busy for ever.
         return Outcome()
-    previous = parse_status(body)
+    subject = _Subject(key, body, parse_status(body))
     try:
         resource = parse_resource(body)
     except InvalidSpecError as error:
         generation = body["metadata"].get("generation", 0)
-        verdict = compute_invalid_status(str(error), generation, previous, parts.now())
-        return await _finish(parts, key, body, previous, verdict, Result())
+        verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
+        return await _finish(parts, subject, verdict, Result())
     plan = make_plan(resource, parts.defaults, read_live(parts.store, key))
     result = await apply_plan(parts.cluster, parts.store, resource, plan)
-    observed: Observed = read_observed(
-        parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals)
-    )
-    verdict = compute_status(resource, observed, previous, parts.defaults)
-    return await _finish(parts, key, body, previous, verdict, result)
+    observed: Observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals))
+    verdict = compute_status(resource, observed, subject.previous, parts.defaults)
+    return await _finish(parts, subject, verdict, result)
 
 
-async def _finish(
-    parts: Parts,
-    key: Key,
-    body: Mapping[str, Any],
-    previous: LLMInferenceStatus,
-    verdict: Verdict,
-    result: Result,
-) -> Outcome:
+async def _finish(parts: Parts, subject: _Subject, verdict: Verdict, result: Result) -> Outcome:
     error = result.errors[0] if result.errors else None
-    if verdict.status != previous:
+    if verdict.status != subject.previous:
         try:
-            await _write_status(parts, key, body, previous, verdict)
+            await _write_status(parts, subject, verdict)
         except ClusterError as failure:
             if not (failure.is_absent or failure.is_conflict):
                 error = error or failure
@@ -95,13 +95,12 @@ async def _finish(
     return Outcome(error=error, again_seconds=again)
 
 
-async def _write_status(
-    parts: Parts, key: Key, body: Mapping[str, Any], previous: LLMInferenceStatus, verdict: Verdict
-) -> None:
+async def _write_status(parts: Parts, subject: _Subject, verdict: Verdict) -> None:
+    key, body = subject.key, subject.body
     manifest = make_status_manifest(key.name, key.namespace, body["metadata"]["uid"], verdict.status)
     parts.store.put(INFERENCE, await parts.cluster.apply_status(manifest))
     reason = verdict.finding.reason
-    before = next((item.reason for item in previous.conditions if item.type == ConditionType.READY), None)
+    before = next((item.reason for item in subject.previous.conditions if item.type == ConditionType.READY), None)
     if before == reason:
         return
     logger.info(

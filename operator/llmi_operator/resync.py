@@ -54,7 +54,7 @@ class Resync:
                 logger.warning("Could not list everything", extra={"error": str(error)})
                 await asyncio.sleep(min(RETRY_SECONDS, period))
                 continue
-            for key in changed | set(self._store.keys()):
+            for key in changed | set(self._store.inferences()):
                 queue.add(key)
 
     async def run_until_first(self) -> None:

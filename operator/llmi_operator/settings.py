@@ -50,16 +50,22 @@ class OperatorSettings(BaseModel):
     workers: int = Field(default=4, ge=1, le=64, description="Resources that are worked on at the same time.")
     lease_name: str = Field(default="llminference-operator", min_length=1, description="Lease that elects the leader.")
     lease_namespace: str = Field(default="default", min_length=1, description="Namespace of the lease.")
-    lease_duration_seconds: int = Field(default=15, ge=2, description="After this time without renewal others take over.")
+    lease_duration_seconds: int = Field(
+        default=15, ge=2, description="After this time without renewal others take over."
+    )
     lease_renew_deadline_seconds: float = Field(
         default=10, gt=0, description="A leader that could not renew for this long stops."
     )
     lease_retry_seconds: float = Field(default=2, gt=0, description="Time between two attempts to get or renew.")
-    identity: str = Field(default="", description="Name of this replica in the lease; host name and a random part if empty.")
+    identity: str = Field(
+        default="", description="Name of this replica in the lease; host name and a random part if empty."
+    )
     health_host: str = Field(default="0.0.0.0", description="Address of the health and metrics port.")  # noqa: S104
     health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /livez, /readyz and /metrics.")
     user_agent: str = Field(default="llminference-operator", min_length=1, description="User agent towards the API.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity logged."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="auto writes text to a terminal, else JSON lines."
     )
@@ -89,6 +95,15 @@ class OperatorSettings(BaseModel):
             return cls.model_validate({known[name]: value for name, value in given.items()})
         except ValidationError as error:
             raise SettingsError("; ".join(_sentence(item["loc"], item["msg"]) for item in error.errors())) from error
+
+    @classmethod
+    def describe(cls) -> str:
+        """List all variables with their defaults, one a line."""
+        return "\n".join(
+            f"{PREFIX}{name.upper()}={','.join(field.default) if name == 'namespaces' else field.default}\n"
+            f"    {field.description}"
+            for name, field in cls.model_fields.items()
+        )
 
     @property
     def server_defaults(self) -> ServerDefaults:

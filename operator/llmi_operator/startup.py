@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import signal
 import socket
+import threading
 import time
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -50,6 +53,7 @@ async def start(context: Context) -> None:
     health = Health(resync_seconds=settings.resync_seconds)
     health.oldest_wait = context.queue.oldest_seconds
     context.health = await start_health_server(health, settings.health_host, settings.health_port)
+    _take_signals(context)
     cluster = context.cluster = await ApiCluster.connect(settings.user_agent)
     await _wait_for_crd(cluster)
     resync = Resync(cluster, context.store, settings.namespaces)
@@ -111,6 +115,13 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Store nothing."""
 
 
+def _take_signals(context: Context) -> None:
+    """Stop on the first signal and ignore the second, which kopf's own handler fails on with a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, context.stop.set)
+
+
 async def _wait_for_crd(cluster: ApiCluster) -> None:
     """Wait until the API server knows LLMInference; kopf looks for it only once."""
     told = False
@@ -127,8 +138,8 @@ async def _wait_for_crd(cluster: ApiCluster) -> None:
         await asyncio.sleep(CRD_RETRY_SECONDS)
 
 
-def _spawn(context: Context, coroutine: object, name: str) -> None:
-    task = asyncio.create_task(coroutine, name=name)  # type: ignore[arg-type]
+def _spawn(context: Context, coroutine: Coroutine[None, None, None], name: str) -> None:
+    task = asyncio.create_task(coroutine, name=name)
     task.add_done_callback(lambda done: _on_task_end(context, done))
     context.tasks.append(task)
 

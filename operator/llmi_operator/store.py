@@ -100,7 +100,7 @@ class Store:
         mine = self._by_owner.get(key, {})
         return [body for place, body in sorted(mine.items(), key=_by_place) if place.kind == kind]
 
-    def keys(self) -> list[Key]:
+    def inferences(self) -> list[Key]:
         """All LLMInferences."""
         return [Key(place.namespace, place.name) for place in self._objects if place.kind == INFERENCE]
 

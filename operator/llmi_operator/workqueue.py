@@ -63,7 +63,7 @@ class WorkQueue:
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+        delay: float = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
         delay = max(delay, at_least or 0) * (1 + random.uniform(0, JITTER))  # noqa: S311 - spreads load, no secret
         self.add_after(key, delay)
         return delay

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from llmi_api import labels
@@ -47,14 +48,14 @@ async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: P
     return result
 
 
-async def _apply_child(
-    cluster: Cluster, store: Store, resource: Resource, manifest: Manifest, result: Result
-) -> None:
+async def _apply_child(cluster: Cluster, store: Store, resource: Resource, manifest: Manifest, result: Result) -> None:
     kind = BY_NAME[manifest["kind"]]
     key = Key(resource.namespace, resource.name)
     try:
         live = store.get(kind, key) or await cluster.get(kind, *key)
         if live is not None:
+            if _is_leftover(live, resource):
+                raise _make_leftover_error(kind, key)
             foreign = _find_foreign(live, resource)
             if foreign is not None:
                 result.refusals.append(foreign)
@@ -108,6 +109,29 @@ async def _hand_over(cluster: Cluster, store: Store, resource: Resource, replica
     }
     store.put(DEPLOYMENT, await cluster.apply(DEPLOYMENT, manifest, manager=HANDOVER_MANAGER))
     logger.info("Handed the number of replicas to the autoscaler", extra={"replicas": replicas, **_fields(key)})
+
+
+def _is_leftover(live: dict[str, Any], resource: Resource) -> bool:
+    """Whether it belongs to an earlier resource of the same name, so that the garbage collector will take it."""
+    return any(
+        item.get("controller")
+        and item["kind"] == labels.KIND
+        and item["name"] == resource.name
+        and item["uid"] != resource.uid
+        for item in live["metadata"].get("ownerReferences") or ()
+    )
+
+
+def _make_leftover_error(kind: Kind, key: Key) -> ClusterError:
+    return ClusterError(
+        verb="apply",
+        kind=kind.name,
+        namespace=key.namespace,
+        name=key.name,
+        status=HTTPStatus.CONFLICT,
+        reason="Leftover",
+        message="the one of the resource before is still being deleted",
+    )
 
 
 def _find_foreign(live: dict[str, Any], resource: Resource) -> Refusal | None:

@@ -65,9 +65,9 @@ class ApiCluster:
         # As kopf does: the API server is reached directly, proxies of the environment are for other things.
         configuration.client_session_kwargs = {"trust_env": False}
         try:
-            config.load_incluster_config(client_configuration=configuration)
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         configuration.proxy = None
         client = ApiClient(configuration)
         client.user_agent = user_agent
@@ -75,7 +75,7 @@ class ApiCluster:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def is_served(self, kind: Kind) -> bool:
         """Whether the API server knows the kind."""
@@ -195,7 +195,7 @@ class ApiCluster:
                 auth_settings=["BearerToken"],
             )
             response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
-            answer = _decode(await response.read())
+            answer = _decode(await response.read())  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             REQUESTS.labels(verb=verb, kind=kind.name, status="none").inc()
             raise failed(0, "Unreachable", f"{type(error).__name__}: {error}") from error
@@ -205,7 +205,7 @@ class ApiCluster:
                 response.status,
                 str(answer.get("reason", "")),
                 str(answer.get("message", "")),
-                _read_seconds(response.getheader("Retry-After")),
+                _read_seconds(response.headers.get("Retry-After")),
             )
         return answer
 

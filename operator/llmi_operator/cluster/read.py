@@ -31,9 +31,7 @@ def read_live(store: Store, key: Key) -> Live:
     return Live(replicas=body.get("spec", {}).get("replicas", 1), owns_replicas=body[OWNS_REPLICAS])
 
 
-def read_observed(
-    store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = ()
-) -> Observed:
+def read_observed(store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = ()) -> Observed:
     """Everything about one resource's children and pods that status depends on."""
     deployment, service, autoscaler = (_owned(store.get(kind, key), uid) for kind in (DEPLOYMENT, SERVICE, AUTOSCALER))
     mount_failures = _read_mount_failures(store.children(MOUNT_EVENT, key))

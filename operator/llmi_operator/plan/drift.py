@@ -16,7 +16,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-def covers(live: Any, wanted: Any, *, quantities: bool = False) -> bool:
+def covers(live: object, wanted: object, *, quantities: bool = False) -> bool:
     """Whether everything in ``wanted`` is in ``live``; what others added to ``live`` is theirs."""
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(_covers_key(live, key, wanted[key], quantities) for key in wanted)
@@ -38,7 +38,7 @@ def parse_quantity(value: object) -> Decimal | None:
         return None
 
 
-def _covers_key(live: Mapping[str, Any], key: str, wanted: Any, quantities: bool) -> bool:  # noqa: FBT001
+def _covers_key(live: Mapping[str, Any], key: str, wanted: object, quantities: bool) -> bool:  # noqa: FBT001
     if wanted in ({}, []) and key not in live:
         return True
     if key not in live:

@@ -43,9 +43,7 @@ def plan_model_files(source: ModelSource) -> ModelFiles:
         )
     if source.image is not None:
         image = {"reference": source.image.reference, "pullPolicy": "IfNotPresent"}
-        return ModelFiles(
-            volumes=[{"name": MODEL_VOLUME, "image": image}], mount=_with_path(mount, source.image.path)
-        )
+        return ModelFiles(volumes=[{"name": MODEL_VOLUME, "image": image}], mount=_with_path(mount, source.image.path))
     return _plan_download(source, mount)
 
 
@@ -64,7 +62,7 @@ def build_secret_volume(name: str, secret: SecretKey, path: str) -> dict[str, An
 
 def _plan_download(source: ModelSource, mount: dict[str, Any]) -> ModelFiles:
     volumes: list[dict[str, Any]] = [{"name": MODEL_VOLUME, "emptyDir": {}}]
-    mounts = [{"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR)}]
+    mounts: list[dict[str, Any]] = [{"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR)}]
     if source.token_secret is not None:
         volumes.append(build_secret_volume(HUB_TOKEN_VOLUME, source.token_secret, HUB_TOKEN_FILE))
         mounts.append({"name": HUB_TOKEN_VOLUME, "mountPath": str(HUB_TOKEN_DIR), "readOnly": True})

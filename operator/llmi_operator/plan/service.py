@@ -16,9 +16,7 @@ def build_service(resource: Resource) -> dict[str, Any]:
         "spec": {
             "type": service.type.value,
             "selector": make_selector(resource),
-            "ports": [
-                {"name": HTTP_PORT_NAME, "port": service.port, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}
-            ],
+            "ports": [{"name": HTTP_PORT_NAME, "port": service.port, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}],
         },
     }
 

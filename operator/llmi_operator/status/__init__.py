@@ -66,9 +66,7 @@ def compute_status(
     return Verdict(status=status, finding=finding, recheck_seconds=finding.recheck_seconds)
 
 
-def compute_invalid_status(
-    sentence: str, generation: int, previous: LLMInferenceStatus, now: datetime
-) -> Verdict:
+def compute_invalid_status(sentence: str, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
     """Say that a spec cannot be served; what ran before goes on, and its numbers stay as they were."""
     finding = Finding(Reason.INVALID_SPEC, write_sentence(sentence), Outlook.STALLED)
     conditions = make_conditions(

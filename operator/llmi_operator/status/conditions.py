@@ -24,27 +24,19 @@ def make_conditions(
     }
     before = {condition.type: condition for condition in previous}
     return [
-        _make_condition(kind, holds, finding.reason, sentence, generation, before.get(kind), now)
+        Condition(
+            type=kind,
+            status="True" if holds else "False",
+            reason=finding.reason,
+            message=sentence,
+            last_transition_time=_find_transition(before.get(kind), holds=holds, now=now),
+            observed_generation=generation,
+        )
         for kind, holds in facts.items()
     ]
 
 
-def _make_condition(  # noqa: PLR0913 - one argument for each field
-    kind: ConditionType,
-    holds: bool,  # noqa: FBT001 - the status itself
-    reason: Reason,
-    sentence: str,
-    generation: int,
-    before: Condition | None,
-    now: datetime,
-) -> Condition:
-    status = "True" if holds else "False"
-    unchanged = before is not None and before.status == status
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=sentence,
-        last_transition_time=before.last_transition_time if before and unchanged else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        observed_generation=generation,
-    )
+def _find_transition(before: Condition | None, *, holds: bool, now: datetime) -> str:
+    if before is not None and before.status == ("True" if holds else "False"):
+        return before.last_transition_time
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

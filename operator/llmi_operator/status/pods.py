@@ -290,9 +290,15 @@ def _classify_pull(reason: str, text: str) -> tuple[str, str]:
     if reason == "ErrImageNeverPull":
         return "is not on the node and may not be pulled", "load it onto the nodes, or allow pulling it."
     if any(word in lower for word in ("unauthorized", "denied", "forbidden", "authentication", "no basic auth")):
-        return "may not be pulled", "give the namespace's default service account an image pull secret, or correct {where}."
+        return (
+            "may not be pulled",
+            "give the namespace's default service account an image pull secret, or correct {where}.",
+        )
     if any(word in lower for word in ("not found", "manifest unknown", "does not exist")):
         return "does not exist", "correct {where}, or push the image."
     if any(word in lower for word in ("no such host", "connection refused", "timeout", "i/o", "unreachable", "eof")):
-        return f"cannot be pulled, its registry does not answer ({quote_words(text, 200)})", "check the registry and {where}."
+        return (
+            f"cannot be pulled, its registry does not answer ({quote_words(text, 200)})",
+            "check the registry and {where}.",
+        )
     return f"cannot be pulled ({quote_words(text, 200) or reason})", "check {where}."

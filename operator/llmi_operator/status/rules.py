@@ -145,7 +145,9 @@ def rule_scaling(observed: Observed, _: Situation) -> Finding | None:
     if deployment.updated >= deployment.wanted and deployment.ready >= deployment.wanted:
         return Finding(Reason.SCALING, "Replicas that are no longer needed are being stopped.", Outlook.PROGRESS)
     return Finding(
-        Reason.SCALING, f"{deployment.ready} of {deployment.wanted} replicas answer, more are starting.", Outlook.PROGRESS
+        Reason.SCALING,
+        f"{deployment.ready} of {deployment.wanted} replicas answer, more are starting.",
+        Outlook.PROGRESS,
     )
 
 

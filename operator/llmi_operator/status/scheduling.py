@@ -11,12 +11,14 @@ from llmi_operator.status.finding import Finding, Outlook, quote_words
 _NODES = re.compile(r"^(\d+)/(\d+) nodes are available: ?")
 _PART = re.compile(r"(\d+) (.+?)(?=, \d+ |$)")
 _CLAIM = re.compile(r"persistentvolumeclaim \"([^\"]+)\" (not found|is being deleted)", re.IGNORECASE)
-_UNBOUND = re.compile(r"unbound immediate PersistentVolumeClaims|volume node affinity conflict|bind PersistentVolumes", re.I)
+_UNBOUND = re.compile(
+    r"unbound immediate PersistentVolumeClaims|volume node affinity conflict|bind PersistentVolumes", re.IGNORECASE
+)
 
 
 def explain_unschedulable(message: str, resource: Resource, defaults: ServerDefaults) -> Finding:
     """Say why no node takes a replica, and what would help."""
-    text = message.split(" preemption:")[0].strip().rstrip(".")
+    text = message.partition(" preemption:")[0].strip().rstrip(".")
     claim = _CLAIM.search(text)
     if claim:
         return Finding(
