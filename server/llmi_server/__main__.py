@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NoReturn
 
+from pydantic import BaseModel
+
 from llmi_api.failure import EXIT_CODES, Failure, FailureCode
 from llmi_api.launch import TERMINATION_MESSAGE_PATH
 from llmi_server.errors import StartupError
@@ -87,7 +89,7 @@ def _give_up(failure: Failure, path: PurePosixPath) -> int:
 
 
 def _help(arguments: Sequence[str]) -> str:
-    kinds = {"serve": ServeSettings, "fetch": FetchSettings}
+    kinds: dict[str, type[BaseModel]] = {"serve": ServeSettings, "fetch": FetchSettings}
     wanted = [name for name in kinds if name in arguments[:1]] or list(kinds)
     return _USAGE + "".join(f"\nSettings of {name}:\n{describe_settings(kinds[name])}\n" for name in wanted)
 

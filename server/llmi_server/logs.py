@@ -20,7 +20,7 @@ def set_up_logs(level: LogLevel, log_format: LogFormat) -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
 
 
-def facts(**values: Any) -> dict[str, dict[str, Any]]:
+def facts(**values: object) -> dict[str, dict[str, object]]:
     """Return ``values`` in the form that a log call takes as ``extra``."""
     return {"facts": values}
 
@@ -29,6 +29,7 @@ class JsonLines(logging.Formatter):
     """One JSON object for each line; control characters are escaped by JSON itself."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         line: dict[str, Any] = {
             "time": _utc(record.created),
             "level": record.levelname.lower(),
@@ -45,6 +46,7 @@ class TextLines(logging.Formatter):
     """Time, level, sentence and facts in one line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         values = "".join(f" {key}={value}" for key, value in getattr(record, "facts", {}).items())
         text = f"{record.getMessage()}{values}".encode("unicode_escape").decode()
         line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.levelname:<7} {text}"

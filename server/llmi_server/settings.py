@@ -69,6 +69,7 @@ class FetchSettings(FetchLaunch):
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     connections: int = Field(default=4, ge=1, le=16, description="Files downloaded at the same time.")
     attempts: int = Field(default=6, ge=1, le=100, description="Tries for each request to the hub without progress.")
+    retry_seconds: float = Field(default=1, ge=0, description="Wait before the first retry; doubles each time.")
     timeout_seconds: float = Field(default=30, gt=0, description="Longest silence of the hub.")
 
 

@@ -1,9 +1,14 @@
 """A Hugging Face tokenizer as a text codec."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from tokenizers import Encoding
 
 from llmi_server.engine.protocol import EncodedText
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class HuggingFaceCodec:
@@ -13,7 +18,7 @@ class HuggingFaceCodec:
     batch needs, and never cuts silently.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_padding()
@@ -40,8 +45,7 @@ class HuggingFaceCodec:
 
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
         """Return the text of token ids."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=skip_special)
-        return text
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
 
     def token(self, token_id: int) -> str:
         """Return the vocabulary's spelling of a token."""
@@ -62,7 +66,7 @@ class HuggingFaceCodec:
         return pieces[0] if pieces else None
 
 
-def _from_encoding(encoding: Any, text: str) -> EncodedText:
+def _from_encoding(encoding: Encoding, text: str) -> EncodedText:
     return EncodedText(
         ids=tuple(encoding.ids),
         type_ids=tuple(encoding.type_ids),

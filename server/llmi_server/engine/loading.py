@@ -2,10 +2,10 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
@@ -15,6 +15,10 @@ from llmi_server.machine import free_memory_bytes, usable_cpus
 from llmi_server.model import files, fitness
 from llmi_server.model.marker import read_marker
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LoadedT = TypeVar("_LoadedT")
 _MIB = 1 << 20
 _RUNTIME_BYTES = 300 * _MIB
 """What Python, PyTorch and Transformers take besides the weights."""
@@ -143,7 +147,7 @@ def _precision_unsupported(message: str, instead: str) -> StartupError:
     return StartupError(FailureCode.PRECISION_UNSUPPORTED, message, next_step=f"Set precision to {instead}, or auto.")
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
@@ -152,12 +156,12 @@ def _load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _load_weights(request: LoadRequest, found: _Inspected, precision: Precision, device: str) -> Any:
+def _load_weights(request: LoadRequest, found: _Inspected, precision: Precision, device: str) -> "PreTrainedModel":
     import torch  # noqa: PLC0415 - as above
     import transformers  # noqa: PLC0415 - as above
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model, report = getattr(transformers, _AUTO_CLASSES[request.task]).from_pretrained(
         str(request.folder),
         dtype=getattr(torch, precision),
@@ -168,10 +172,11 @@ def _load_weights(request: LoadRequest, found: _Inspected, precision: Precision,
         output_loading_info=True,
     )
     _refuse_random_weights(report["missing_keys"], request.task, found.config)
-    return model.eval()
+    loaded: PreTrainedModel = model.eval()
+    return loaded
 
 
-def _refuse_random_weights(missing: Any, task: Task, config: dict[str, Any]) -> None:
+def _refuse_random_weights(missing: Iterable[str], task: Task, config: dict[str, Any]) -> None:
     """Weights that the files lack were filled with random numbers; only an unused pooler may be among them."""
     lacking = sorted(name for name in missing if not (task is Task.EMBEDDINGS and "pooler" in name))
     if not lacking:
@@ -185,7 +190,7 @@ def _refuse_random_weights(missing: Any, task: Task, config: dict[str, Any]) -> 
     )
 
 
-def _explained(step: Callable[[], Any]) -> Any:
+def _explained(step: Callable[[], _LoadedT]) -> _LoadedT:
     """Run a step of Transformers and turn its errors into ours."""
     try:
         return step()
@@ -200,7 +205,7 @@ def _explained(step: Callable[[], Any]) -> Any:
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         _log().debug("Loading failed", exc_info=True)
         raise files.invalid(f"The model cannot be loaded: {_first_line(error)}") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a library raises is told as a failure
         _log().debug("Loading failed", exc_info=True)
         raise StartupError(
             FailureCode.LOAD_FAILED,
@@ -217,8 +222,8 @@ def _assemble(
     request: LoadRequest,
     found: _Inspected,
     *,
-    tokenizer: Any,
-    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    model: "PreTrainedModel",
     device: str,
     precision: Precision,
     threads: int,
@@ -229,7 +234,6 @@ def _assemble(
     from llmi_server.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
 
     marker = read_marker(request.folder)
-    labels = model.config.id2label if request.task in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION) else {}
     facts = ModelFacts(
         engine=f"transformers {transformers.__version__}",
         device=device,
@@ -237,7 +241,7 @@ def _assemble(
         weight_bytes=files.weight_bytes(found.weights, _ELEMENT_BYTES[precision]),
         max_tokens=found.max_tokens,
         preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * threads if device == "cpu" else request.max_batch_tokens,
-        labels=tuple(str(labels[number]) for number in sorted(labels)),
+        labels=_labels(model, request.task),
         problem_type=model.config.problem_type,
         revision=marker.revision if marker else None,
     )
@@ -246,6 +250,13 @@ def _assemble(
         model=model, task=request.task, facts=facts, pooling=found.pooling.mode, padding_id=codec.pad_token_id or 0
     )
     return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize)
+
+
+def _labels(model: "PreTrainedModel", task: Task) -> tuple[str, ...]:
+    if task not in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION):
+        return ()
+    names = {int(number): str(name) for number, name in (model.config.id2label or {}).items()}
+    return tuple(names[number] for number in sorted(names))
 
 
 def _log() -> logging.Logger:

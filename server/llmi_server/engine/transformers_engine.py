@@ -1,24 +1,32 @@
 """The engine on PyTorch and Transformers. Only this file and ``loading`` import them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from llmi_api.launch import Task
 from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
 
 
+class ModelResult(Protocol):
+    """What a model returns; which of the two it has depends on its head."""
+
+    logits: torch.Tensor
+    last_hidden_state: torch.Tensor
+
+
 class TransformersEngine:
     """Runs padded batches through a Transformers model and picks what the task wants."""
 
-    def __init__(self, *, model: Any, task: Task, facts: ModelFacts, pooling: str, padding_id: int) -> None:
+    def __init__(self, *, model: PreTrainedModel, task: Task, facts: ModelFacts, pooling: str, padding_id: int) -> None:
         self._model = model
         self._facts = facts
         self._padding_id = padding_id
         self._device = model.device
-        self._pick: Callable[[Any, Any, Sequence[EncodedText]], list[Output]] = {
+        self._pick: Callable[[ModelResult, torch.Tensor, Sequence[EncodedText]], list[Output]] = {
             Task.FILL_MASK: _logits_at_positions,
             Task.TEXT_CLASSIFICATION: _logits_of_texts,
             Task.TOKEN_CLASSIFICATION: _logits_of_tokens,
@@ -50,7 +58,7 @@ class TransformersEngine:
                 raise EngineOutOfMemoryError(str(error)[:200]) from None
             raise
 
-    def _padded(self, batch: Sequence[EncodedText]) -> tuple[Any, Any]:
+    def _padded(self, batch: Sequence[EncodedText]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and attention mask, both [texts, longest]."""
         width = max(map(len, batch))
         ids = np.full((len(batch), width), self._padding_id, dtype=np.int64)
@@ -60,19 +68,19 @@ class TransformersEngine:
             mask[row, : len(text)] = 1
         return torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device)
 
-    def _padded_types(self, batch: Sequence[EncodedText], width: int) -> Any:
+    def _padded_types(self, batch: Sequence[EncodedText], width: int) -> torch.Tensor:
         types = np.zeros((len(batch), width), dtype=np.int64)
         for row, text in enumerate(batch):
             types[row, : len(text)] = text.type_ids
         return torch.from_numpy(types).to(self._device)
 
 
-def _to_numpy(tensor: Any) -> Output:
+def _to_numpy(tensor: torch.Tensor) -> Output:
     array: Output = tensor.float().cpu().numpy()
     return array
 
 
-def _logits_at_positions(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _logits_at_positions(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     rows = [row for row, text in enumerate(batch) for _ in text.positions]
     columns = [position for text in batch for position in text.positions]
     wanted = _to_numpy(result.logits[rows, columns])
@@ -80,25 +88,25 @@ def _logits_at_positions(result: Any, mask: Any, batch: Sequence[EncodedText]) -
     return np.split(wanted, ends)
 
 
-def _logits_of_texts(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _logits_of_texts(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     return list(_to_numpy(result.logits))
 
 
-def _logits_of_tokens(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _logits_of_tokens(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     logits = _to_numpy(result.logits)
     return [logits[row, : len(text)] for row, text in enumerate(batch)]
 
 
-def _mean(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _mean(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     weights = mask.unsqueeze(-1).float()
     total = (result.last_hidden_state.float() * weights).sum(dim=1)
     return list(_to_numpy(total / weights.sum(dim=1)))
 
 
-def _first(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _first(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     return list(_to_numpy(result.last_hidden_state[:, 0]))
 
 
-def _maximum(result: Any, mask: Any, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
+def _maximum(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     hidden = result.last_hidden_state.float().masked_fill(mask.unsqueeze(-1) == 0, float("-inf"))
     return list(_to_numpy(hidden.amax(dim=1)))

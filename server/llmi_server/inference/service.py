@@ -1,16 +1,20 @@
 """What routes call: texts and parameters in, one answer for each text out."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
 from llmi_server.errors import DeadlineExceededError, InvalidRequestError
 from llmi_server.inference.runner import BatchRunner, Result
-from llmi_server.tasks.task import Task
+from llmi_server.tasks.task import Task, TaskParameters
+
+_ResultT = TypeVar("_ResultT")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Answers:
         tokens: Tokens computed for the request, special tokens included.
     """
 
-    answers: list[Any]
+    answers: list[object]
     tokens: int
 
 
@@ -55,7 +59,7 @@ class InferenceService:
         """Fail whatever is not answered yet, and compute no more."""
         self._runner.stop()
 
-    async def run(self, texts: Sequence[str], parameters: Any) -> Answers:
+    async def run(self, texts: Sequence[str], parameters: TaskParameters) -> Answers:
         """Answer a request.
 
         Cancelling the call takes the request out of the queue.
@@ -94,7 +98,7 @@ class InferenceService:
                 f"The request has {len(texts)} inputs and the limit is {self._limits.max_inputs}.", param="inputs"
             )
 
-    def _encode(self, texts: Sequence[str], parameters: Any) -> list[EncodedText]:
+    def _encode(self, texts: Sequence[str], parameters: TaskParameters) -> list[EncodedText]:
         encoded = self._task.encode(texts, parameters)
         tokens = sum(map(len, encoded))
         if tokens > self._limits.max_tokens:
@@ -103,11 +107,13 @@ class InferenceService:
             )
         return encoded
 
-    def _answer(self, encoded: Sequence[EncodedText], outputs: Sequence[Output], parameters: Any) -> list[Any]:
+    def _answer(
+        self, encoded: Sequence[EncodedText], outputs: Sequence[Output], parameters: TaskParameters
+    ) -> list[object]:
         return [self._task.answer(text, output, parameters) for text, output in zip(encoded, outputs, strict=True)]
 
-    async def _on_worker(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
+    async def _on_worker(self, work: Callable[[*_Arguments], _ResultT], *arguments: *_Arguments) -> _ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
 
     async def _computed(self, ticket: int, encoded: list[EncodedText]) -> list[Output]:
         loop = asyncio.get_running_loop()
@@ -117,7 +123,11 @@ class InferenceService:
             if not future.done():
                 future.set_result(result)
 
-        self._runner.enqueue(ticket, encoded, lambda result: loop.call_soon_threadsafe(settle, result))
+        def deliver(result: Result) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may have ended
+                loop.call_soon_threadsafe(settle, result)
+
+        self._runner.enqueue(ticket, encoded, deliver)
         result = await future
         if isinstance(result, Exception):
             raise result

@@ -5,13 +5,13 @@ import queue
 from typing import Any
 
 from llmi_server.inference.runner import BatchRunner, Result
-from llmi_server.tasks.task import Task
+from llmi_server.tasks.task import Task, TaskParameters
 
 _WORDS = (1, 40)
 """Lengths of the texts: one very short, one ordinary. Longest inputs would cost start-up time and gain little."""
 
 
-def warm_up(*, task: Task[Any], parameters: Any, runner: BatchRunner, mask_token: str | None) -> None:
+def warm_up(*, task: Task[Any], parameters: TaskParameters, runner: BatchRunner, mask_token: str | None) -> None:
     """Run texts through tokenizer, engine and task, and throw the answers away.
 
     Raises:

@@ -48,7 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """Return the content of a JSON file.
 
     Raises:
@@ -135,7 +135,7 @@ def no_safetensors(names: list[str]) -> StartupError:
     return StartupError(
         FailureCode.NO_SAFETENSORS,
         f"The model has no model.safetensors; {has}.",
-        next_step="Choose a revision or a model with safetensors weights, or convert them; pickled weights are refused.",
+        next_step="Choose a revision or a model with safetensors weights, or convert them; pickles are refused.",
     )
 
 

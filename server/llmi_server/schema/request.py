@@ -1,6 +1,6 @@
 """What all request bodies have in common."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +15,7 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def validate_body(kind: type[_BodyT], document: Any) -> _BodyT:
+def validate_body(kind: type[_BodyT], document: object) -> _BodyT:
     """Check a parsed document against a model.
 
     Raises:

@@ -10,7 +10,7 @@ from llmi_server.errors import InvalidRequestError
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> object:
     """Return the JSON document in ``body``.
 
     Raises:
@@ -61,8 +61,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequestError(f"The body holds {name}, which is not a JSON number.")
 
 
-def _refuse_surrogates(document: Any) -> None:
-    rest = [document]
+def _refuse_surrogates(document: object) -> None:
+    rest: list[object] = [document]
     while rest:
         value = rest.pop()
         if isinstance(value, str):

@@ -34,7 +34,7 @@ class FillMask:
         encoded = encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
         return [self._with_masks(text, index) for index, text in enumerate(encoded)]
 
-    def answer(self, text: EncodedText, output: Output, parameters: FillMaskParameters) -> Any:
+    def answer(self, text: EncodedText, output: Output, parameters: FillMaskParameters) -> object:
         """Return score, token, token_str and sequence for each likely token.
 
         Args:

@@ -1,7 +1,7 @@
 """What all tasks have in common."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,7 +34,7 @@ class Task(Protocol[ParametersT_contra]):
         """
         ...
 
-    def answer(self, text: EncodedText, output: Output, parameters: ParametersT_contra) -> Any:
+    def answer(self, text: EncodedText, output: Output, parameters: ParametersT_contra) -> object:
         """Return the JSON-ready answer for one text."""
         ...
 

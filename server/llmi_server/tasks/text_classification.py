@@ -1,7 +1,7 @@
 """Text classification: a score for each class."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -34,7 +34,7 @@ class TextClassification:
         """Tokenise the texts."""
         return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
 
-    def answer(self, text: EncodedText, output: Output, parameters: TextClassificationParameters) -> Any:  # noqa: ARG002 - the protocol's signature
+    def answer(self, text: EncodedText, output: Output, parameters: TextClassificationParameters) -> object:  # noqa: ARG002 - the protocol's signature
         """Return label and score of the best classes.
 
         Args:
@@ -57,7 +57,7 @@ def _function_for(problem_type: str | None, labels: int) -> ScoreFunction:
 
 def _apply(function: ScoreFunction, logits: Output) -> Output:
     if function == "sigmoid":
-        scores: Output = 1.0 / (1.0 + np.exp(-logits))
+        scores: Output = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
         return scores
     if function == "softmax":
         raised = np.exp(logits - logits.max())

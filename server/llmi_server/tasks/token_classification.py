@@ -49,7 +49,7 @@ class TokenClassification:
         """Tokenise the texts."""
         return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
 
-    def answer(self, text: EncodedText, output: Output, parameters: TokenClassificationParameters) -> Any:
+    def answer(self, text: EncodedText, output: Output, parameters: TokenClassificationParameters) -> object:
         """Return the entities.
 
         Args:

@@ -19,12 +19,11 @@ def takes(body: type[BaseModel]) -> dict[str, Any]:
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
 
-    def resolve(node: Any) -> Any:
+    def resolve(node: object) -> object:
         if isinstance(node, dict):
             if "$ref" in node:
                 return resolve(definitions[str(node["$ref"]).rsplit("/", 1)[-1]])
             return {key: resolve(value) for key, value in node.items()}
         return [resolve(value) for value in node] if isinstance(node, list) else node
 
-    resolved: dict[str, Any] = resolve(schema)
-    return resolved
+    return {key: resolve(value) for key, value in schema.items()}

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+from typing import cast
 
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llmi_api.launch import Task
+from llmi_server.engine.protocol import Output
 from llmi_server.errors import InvalidRequestError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.inference.service import Answers
@@ -46,13 +48,13 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
 
 
 def _render(answers: Answers, body: EmbeddingRequest) -> bytes:
-    vectors = [_vector(vector, body.encoding_format) for vector in answers.answers]
+    vectors = [_vector(cast("Output", vector), body.encoding_format) for vector in answers.answers]
     data = [Embedding(index=index, embedding=vector) for index, vector in enumerate(vectors)]
     usage = EmbeddingUsage(prompt_tokens=answers.tokens, total_tokens=answers.tokens)
     return EmbeddingList(data=data, model=body.model, usage=usage).model_dump_json().encode()
 
 
-def _vector(vector: np.ndarray, encoding_format: str) -> list[float] | str:
+def _vector(vector: Output, encoding_format: str) -> list[float] | str:
     if encoding_format == "base64":
         return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode()
     numbers: list[float] = vector.tolist()

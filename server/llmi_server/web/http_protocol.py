@@ -1,7 +1,6 @@
 """uvicorn's h11 protocol with a deadline for request headers, which it lacks."""
 
 import asyncio
-from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,7 +13,7 @@ class BoundedH11Protocol(H11Protocol):
 
     _header_deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the wait for the first request."""
         super().connection_made(transport)
         self._await_headers()

@@ -117,7 +117,7 @@ def open_listener(host: str, port: int) -> socket.socket:
             f"The server cannot listen on {host} port {port}: {error.strerror or error}.",
             next_step="Set LLMI_PORT to a free port, and LLMI_HOST to an address of this machine.",
         ) from None
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -48,11 +47,11 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
     return router
 
 
-def _render(content: Any) -> bytes:
+def _render(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError

@@ -1,4 +1,5 @@
-"""Models made on the spot: small random ones of any architecture, a tiny BERT that knows a few facts, BERT-large's shape.
+# ruff: noqa: PLC0415 - torch and transformers take seconds to import, and cached models need neither
+"""Models made on the spot: small random ones, a tiny BERT that knows a few facts, BERT-large's shape.
 
 ``python -m llmi_testing.models tiny-bert DIR`` and ``python -m llmi_testing.models bert-large DIR`` write a folder
 as a hub repository would hold it. Everything is seeded: the same version of torch makes the same weights.
