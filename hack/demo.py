@@ -13,7 +13,6 @@ import math
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,23 +20,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import models
 from bringing_up import bring_up
-from deploy import environment, is_current, kubectl, load_onto_nodes
+from deploy import environment, is_current, kubectl
 from deploy import steps as deploy_steps
-from images import model_image
 from images import steps as image_steps
 from kind_cluster import mode_of, nodes
 from kubectl import Kubectl
 from mode import Mode
 from problems import Problem
-from steps import Step, run_steps, say, sh, tell_and_exit
+from steps import Step, run_steps, say, tell_and_exit
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE = "llminference-demo"
-MODEL_IMAGES = {
-    "llminference/model-minilm:dev": ("llmi_testing.minilm",),
-    "llminference/model-tiny-bert:dev": ("llmi_testing.models", "tiny-bert"),
-}
 LOCAL_EXAMPLES = ("examples/local/minilm.yaml", "examples/local/tiny-bert.yaml")
 HUB_EXAMPLES = ("examples/bert-large-uncased.yaml",)
 READY_SECONDS = 1800 if os.environ.get("CLUSTER_MODE") == "pull" else 600
@@ -83,27 +78,14 @@ def _bring_up() -> bool:
         return False
 
     def beside(mode: Mode, after: tuple[str, ...]) -> list[Step]:
-        models = [Step("models", _make_models)] if mode is Mode.BUILD else []
-        return [*models, *image_steps(mode, after)]
+        made = [Step("models", models.make)] if mode is Mode.BUILD else []
+        return [*made, *image_steps(mode, after)]
 
     bring_up(Mode(os.environ.get("CLUSTER_MODE", "auto")), None, beside=beside)
     offline = mode_of(nodes()) is Mode.BUILD
-    loads = [Step("models onto the nodes", _load_models)] if offline else []
+    loads = [Step("models onto the nodes", models.put_on_nodes)] if offline else []
     run_steps([*loads, *deploy_steps(after=tuple(step.name for step in loads))])
     return offline
-
-
-def _make_models(log: Path) -> None:
-    support = {"PYTHONPATH": str(ROOT / "tests" / "support")}
-    for image, command in MODEL_IMAGES.items():
-        folder = ROOT / "build" / "models" / image.partition(":")[0].rpartition("-")[2]
-        # In a process of its own: PyTorch is not something to keep in this one.
-        sh([sys.executable, "-m", *command, folder], log, support)
-        model_image(image, folder, log)
-
-
-def _load_models(_: Path) -> None:
-    load_onto_nodes(*MODEL_IMAGES)
 
 
 def _ensure_namespace(cluster: Kubectl) -> None:

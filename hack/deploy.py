@@ -63,11 +63,6 @@ def steps(after: tuple[str, ...] = ()) -> list[Step]:
     ]
 
 
-def load_onto_nodes(*images: str) -> None:
-    """Bring images of the local Docker into the nodes, unless they are there."""
-    load(list(images), kind_cluster.nodes())
-
-
 def _tagged() -> dict[str, str]:
     """Our two images under the names that the cluster shall use."""
     if is_current():
@@ -88,7 +83,7 @@ def _tagged() -> dict[str, str]:
 def _load(log: Path) -> None:
     for image, tagged in _tagged().items():
         sh(["docker", "tag", image, tagged], log)
-    load_onto_nodes(*_tagged().values())
+    load(list(_tagged().values()), kind_cluster.nodes())
 
 
 def _apply(log: Path) -> None:

@@ -1,0 +1,65 @@
+"""The cluster tier: a kind cluster with the operator on it. ``make test-cluster`` brings both up."""
+
+import json
+import secrets
+
+import pytest
+
+import deploy
+import kind_cluster
+import models
+from llmi_testing.live_cluster import LiveCluster, eventually
+from problems import Problem
+
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.cluster)
+        item.add_marker(pytest.mark.timeout(420))
+
+
+@pytest.fixture(scope="session")
+def kubectl():
+    if deploy.is_current():
+        pytest.skip("CLUSTER=current: these tests load model images into the nodes of a kind cluster")
+    try:
+        kubectl = kind_cluster.kubectl()
+        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=10s")
+    except Problem as problem:
+        pytest.fail(f"The operator does not run on a kind cluster; run `make test-cluster`. {problem}")
+    models.make_and_load()
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def server_image(kubectl):
+    text = kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
+    variables = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next(variable["value"] for variable in variables if variable["name"] == "LLMI_OPERATOR_SERVER_IMAGE")
+
+
+def make_namespace(kubectl, name, labels):
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    # Pods may only be made once the namespace's default account is there.
+    eventually(lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", 30)
+
+
+@pytest.fixture
+def cluster(kubectl, server_image, request):
+    """A namespace of the test's own, which enforces Pod Security `restricted`."""
+    cluster = LiveCluster(kubectl, server_image, f"test-{secrets.token_hex(3)}")
+    make_namespace(kubectl, cluster.namespace, RESTRICTED)
+    yield cluster
+    kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared(kubectl, server_image):
+    """A namespace that the tests of one module share."""
+    cluster = LiveCluster(kubectl, server_image, f"test-{secrets.token_hex(3)}")
+    make_namespace(kubectl, cluster.namespace, RESTRICTED)
+    yield cluster
+    kubectl("delete", "namespace", cluster.namespace, "--wait=false")
