@@ -1,0 +1,142 @@
+"""Answers are the Transformers pipeline's, for every task and family."""
+
+import warnings
+
+import numpy as np
+import pytest
+from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_testing.minilm import minilm
+from llmi_testing.models import small_model, tiny_bert
+from llmi_testing.server import running_server
+
+FAMILIES = ["bert", "roberta", "distilbert"]
+TEXTS = [
+    "The capital of France is Paris.",
+    "Snow is cold, and the sun is hot; Rome isn't unhappiness!",
+    "Water",
+    "the dog eats meat in Berlin and the cat drinks milk in Tokyo",
+]
+
+
+def load(folder, task):
+    request = LoadRequest(
+        folder=folder, task=task, precision=Precision.AUTO, device=Device.CPU, max_batch_tokens=8192, threads=1
+    )
+    return load_model(request, enter_phase=lambda name: None)
+
+
+def pipeline(name, folder, **options):
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    return transformers.pipeline(name, str(folder), device="cpu", **options)
+
+
+def assert_same(ours, theirs):
+    """Equal in shape and values, numbers within 1e-4."""
+    if isinstance(theirs, list):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other)
+    elif isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys()
+        for key in theirs:
+            assert_same(ours[key], theirs[key])
+    elif isinstance(theirs, (float, np.floating)):
+        assert ours == pytest.approx(float(theirs), abs=1e-4)
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fill_mask_answers_as_the_pipeline_does(family):
+    folder = small_model(family, "fill-mask")
+    judge = pipeline("fill-mask", folder)
+    mask = judge.tokenizer.mask_token
+    texts = [f"The capital of {mask} is Paris.", f"{mask} is cold", f"The {mask} of {mask} is Rome, truly."]
+    with running_server(load(folder, Task.FILL_MASK), task=Task.FILL_MASK) as server:
+        for text in texts:
+            assert_same(server.http.post("/", json={"inputs": text}).json(), judge(text))
+        assert_same(server.http.post("/", json={"inputs": texts}).json(), judge(texts))
+        few = {"inputs": texts[0], "parameters": {"top_k": 2}}
+        assert_same(server.http.post("/", json=few).json(), judge(texts[0], top_k=2))
+        words = {"inputs": texts[0], "parameters": {"targets": ["Paris", "snow", "unheardof"]}}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = judge(texts[0], targets=["Paris", "snow", "unheardof"])
+        assert_same(server.http.post("/", json=words).json(), expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification", "regression", None])
+def test_text_classification_answers_as_the_pipeline_does(family, problem):
+    folder = small_model(family, "text-classification", problem_type=problem)
+    judge = pipeline("text-classification", folder)
+    with running_server(load(folder, Task.TEXT_CLASSIFICATION), task=Task.TEXT_CLASSIFICATION) as server:
+        assert_same(server.http.post("/", json={"inputs": TEXTS}).json(), judge(TEXTS, top_k=None))
+        for function in ("sigmoid", "softmax", "none"):
+            body = {"inputs": TEXTS, "parameters": {"top_k": 2, "function_to_apply": function}}
+            assert_same(server.http.post("/", json=body).json(), judge(TEXTS, top_k=2, function_to_apply=function))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_token_classification_answers_as_the_pipeline_does(family):
+    folder = small_model(family, "token-classification")
+    judge = pipeline("token-classification", folder)
+    with running_server(load(folder, Task.TOKEN_CLASSIFICATION), task=Task.TOKEN_CLASSIFICATION) as server:
+        for strategy in ("none", "simple", "first", "average", "max"):
+            body = {"inputs": TEXTS, "parameters": {"aggregation_strategy": strategy, "ignore_labels": []}}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                expected = [judge(text, aggregation_strategy=strategy, ignore_labels=[]) for text in TEXTS]
+            assert_same(server.http.post("/", json=body).json(), expected)
+        assert_same(server.http.post("/", json={"inputs": TEXTS[0]}).json(), judge(TEXTS[0]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_embeddings_are_the_mean_of_the_pipelines_token_vectors(family):
+    folder = small_model(family, "base")
+    judge = pipeline("feature-extraction", folder)
+    with running_server(load(folder, Task.EMBEDDINGS)) as server:
+        answer = server.http.post("/v1/embeddings", json={"model": "test-model", "input": TEXTS}).json()
+    for entry, text in zip(answer["data"], TEXTS, strict=True):
+        mean = np.array(judge(text)[0]).mean(axis=0)
+        np.testing.assert_allclose(entry["embedding"], mean / np.linalg.norm(mean), atol=1e-4)
+
+
+def test_minilm_ranks_sentences_by_meaning():
+    sentences = ["A man is eating food.", "Someone has a meal.", "The stock market fell today."]
+    with running_server(load(minilm(), Task.EMBEDDINGS)) as server:
+        answer = server.http.post("/v1/embeddings", json={"model": "test-model", "input": sentences}).json()
+    eating, meal, market = (np.array(entry["embedding"]) for entry in answer["data"])
+    assert eating @ meal > 0.5 > 0.2 > eating @ market
+    assert np.linalg.norm(eating) == pytest.approx(1)
+    judge = pipeline("feature-extraction", minilm())
+    mean = np.array(judge(sentences[0])[0]).mean(axis=0)
+    np.testing.assert_allclose(eating, mean / np.linalg.norm(mean), atol=1e-4)
+
+
+def test_a_baked_in_padding_of_the_tokenizer_is_switched_off():
+    codec = load(minilm(), Task.EMBEDDINGS).codec
+    assert len(codec.encode(["hello"])[0]) == 3
+    assert len(codec.encode(["hello " * 200])[0]) == 202
+
+
+def test_truncation_cuts_as_the_tokenizer_itself_does():
+    from transformers import AutoTokenizer
+
+    folder = small_model("bert", "base")
+    codec, text = load(folder, Task.EMBEDDINGS).codec, "The dog eats meat. " * 30
+    encoded = codec.encode([text])[0]
+    for side in ("right", "left"):
+        judge = AutoTokenizer.from_pretrained(str(folder), truncation_side=side)
+        expected = judge(text, truncation=True, max_length=20)["input_ids"]
+        assert list(codec.truncate(encoded, 20, keep_end=side == "left").ids) == expected
+
+
+def test_the_tiny_bert_knows_the_capital_of_france():
+    with running_server(load(tiny_bert(), Task.FILL_MASK), task=Task.FILL_MASK) as server:
+        best = server.http.post("/", json={"inputs": "The capital of France is [MASK]."}).json()[0]
+    assert best["token_str"] == "paris"
+    assert best["score"] > 0.5
