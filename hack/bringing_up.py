@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import debian
@@ -10,7 +11,8 @@ import egress
 import gobuild
 import kind_cluster
 import node_image
-from docker_engine import answers, ensure_docker, ensure_packages, has_image, import_image
+from cache import locked
+from docker_engine import answers, ensure_docker, ensure_packages, has_image, import_image, remove_other_tags
 from kubectl import whats_missing
 from mode import PULLED_NODE_IMAGE, Choice, Mode, choose, registry_answers
 from problems import Unhealthy, Unlocked
@@ -18,10 +20,29 @@ from steps import Step, run_steps, say, sh
 
 RECOVER_SECONDS = 30.0
 BASE_IMAGE = "llminference/base"
+WORKERS = 2
+
+Beside = Callable[[Mode, tuple[str, ...]], list[Step]]
 
 
-def bring_up(wanted: Mode, workers: int) -> None:
-    """Leave a healthy cluster with that many workers, whatever was there before."""
+def _nothing_beside(_: Mode, __: tuple[str, ...]) -> list[Step]:
+    return []
+
+
+def bring_up(
+    wanted: Mode,
+    workers: int | None,
+    beside: Beside = _nothing_beside,
+) -> None:
+    """Leave a healthy cluster, whatever was there before; without a number, one that runs may keep its workers.
+
+    ``beside`` gives steps that run at the same time: called with the mode, and with the steps that they must wait for.
+    """
+    with locked("cluster", lambda: say("another run is making or removing the cluster; waiting for it")):
+        _bring_up(wanted, workers, beside)
+
+
+def _bring_up(wanted: Mode, workers: int | None, beside: Beside) -> None:
     started = time.monotonic()
     if not answers():
         run_steps([Step("Docker", ensure_docker)])
@@ -30,22 +51,25 @@ def bring_up(wanted: Mode, workers: int) -> None:
         why = _why_not_usable(present, wanted, workers)
         if why is None:
             say(f"The cluster is up and healthy; KUBECONFIG={kind_cluster.KUBECONFIG}")
+            run_steps(beside(kind_cluster.mode_of(present), ()))
             return
         say(f"The cluster is made anew: {why}.")
     choice = choose(wanted, is_local=has_image, is_answered=registry_answers)
     say(f"Mode {choice.mode}: {choice.why}.")
     steps = build_steps() if choice.mode is Mode.BUILD else pull_steps()
-    run_steps([*steps, *_create_steps(choice, workers, tuple(s.name for s in steps))])
+    create = _create_steps(choice, WORKERS if workers is None else workers, tuple(s.name for s in steps))
+    bases = ("base images",) if choice.mode is Mode.BUILD else ()
+    run_steps([*steps, *create, *beside(choice.mode, bases)])
     say(f"The cluster is up after {time.monotonic() - started:.0f} s; KUBECONFIG={kind_cluster.KUBECONFIG}")
 
 
-def _why_not_usable(present: list[kind_cluster.Node], wanted: Mode, workers: int) -> str | None:
+def _why_not_usable(present: list[kind_cluster.Node], wanted: Mode, workers: int | None) -> str | None:
     mode = kind_cluster.mode_of(present)
     if wanted is not Mode.AUTO and wanted is not mode:
         return f"it was made in mode {mode}, and mode {wanted} is asked for"
     if any(n.image != kind_cluster.image_for(mode) for n in present):
         return "its node image is not the one that the files in hack/ make now"
-    if len(present) != workers + 1:
+    if workers is not None and len(present) != workers + 1:
         return f"it has {len(present) - 1} workers, and {workers} are asked for"
     if any(not n.is_running for n in present):
         return "some of its nodes do not run"
@@ -129,6 +153,8 @@ def _create_steps(choice: Choice, workers: int, after: tuple[str, ...]) -> list[
     def create(log: Path) -> None:
         kind_cluster.delete(log)
         kind_cluster.create(choice.mode, workers, log)
+        if choice.mode is Mode.BUILD:
+            _remove_older_images()
 
     return [
         Step("creating the cluster", create, after=after),
@@ -152,6 +178,12 @@ def _marked(name: str) -> str:
 
 def _has_bases() -> bool:
     return all(has_image(name) and has_image(_marked(name)) for name in _base_tags())
+
+
+def _remove_older_images() -> None:
+    remove_other_tags("llminference/node", {node_image.node_image()})
+    remove_other_tags("llminference/node-base", {node_image.base_image()})
+    remove_other_tags(BASE_IMAGE, {*_base_tags(), *map(_marked, _base_tags())})
 
 
 def _import_bases(log: Path) -> None:

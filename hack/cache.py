@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +59,11 @@ class Artifact:
 
     def build(self, make: Callable[[Path], None]) -> None:
         """Fill a scratch folder, then give it its name at once; older versions of it go away."""
+        with locked(self.name):
+            if not self.is_built():  # another process may have built it while we waited
+                self._build(make)
+
+    def _build(self, make: Callable[[Path], None]) -> None:
         scratch = cache_root() / f"{self.name}.part"
         remove_tree(scratch)
         scratch.mkdir(parents=True)
@@ -65,6 +72,30 @@ class Artifact:
         for old in cache_root().glob(f"{self.name}-*"):
             if old != self.path and len(old.name) == len(self.path.name):
                 remove_tree(old)
+
+
+@contextlib.contextmanager
+def locked(what: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let only one process or thread at a time do something; others wait, after ``on_wait``."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with (cache_root() / f"{what}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def remove_cache() -> None:
+    """Remove all that was built; only our own folders, and the lock files."""
+    for item in cache_root().iterdir() if cache_root().exists() else ():
+        if item.is_dir():
+            remove_tree(item)
+        elif item.suffix == ".lock":
+            item.unlink()
+    with contextlib.suppress(OSError):  # something of somebody else's is in it
+        cache_root().rmdir()
 
 
 def remove_tree(path: Path) -> None:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import current
 import egress
 import gobuild
 import kind_cluster
-from bringing_up import bring_up
-from cache import cache_root, remove_tree
+from bringing_up import WORKERS, bring_up
+from cache import cache_root, locked, remove_cache
 from docker_engine import answers, image_ids, own_docker_pid, remove_own_docker_data, stop_own_docker
 from kubectl import whats_missing
 from loading import load
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="The cluster of demo and tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="bring the cluster up; nothing happens if it runs and is healthy")
-    up.add_argument("--workers", type=int, default=2, help="nodes besides the control plane (default 2)")
+    up.add_argument("--workers", type=int, help=f"nodes besides the control plane (default {WORKERS})")
     up.add_argument(
         "--mode",
         type=Mode,
@@ -65,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--all", action="store_true", help="also everything that was built and cached")
     loading = commands.add_parser("load", help="bring images of the local Docker into the nodes")
     loading.add_argument("images", nargs="+", metavar="IMAGE")
+    loading.add_argument("--workers-only", action="store_true", help="leave the control plane out: a third less work")
     commands.add_parser("status", help="tell how the cluster does; fails when it is not healthy")
     commands.add_parser("kubeconfig", help="print the path of the cluster's kubeconfig")
     program = commands.add_parser("bin", help="print the path of a program, building it if need be")
@@ -77,8 +77,7 @@ def _up(options: argparse.Namespace) -> None:
     if _is_current():
         current.check()
         return
-    with _alone():
-        bring_up(Mode(options.mode), options.workers)
+    bring_up(Mode(options.mode), options.workers)
 
 
 def _down(options: argparse.Namespace) -> None:
@@ -99,9 +98,7 @@ def _down(options: argparse.Namespace) -> None:
         kind_cluster.forget_lib_modules()
         if options.all:
             remove_own_docker_data()
-            for folder in cache_root().iterdir():
-                if folder.is_dir():
-                    remove_tree(folder)
+            remove_cache()
     say(
         "The cluster is gone."
         if not options.all
@@ -121,7 +118,9 @@ def _load(options: argparse.Namespace) -> None:
         say("CLUSTER=current: images are not loaded; the cluster must be able to pull them.")
         return
     started = time.monotonic()
-    for image, names in load(options.images, _present()).items():
+    present = _present()
+    workers = [node for node in present if node.is_worker]
+    for image, names in load(options.images, workers if options.workers_only and workers else present).items():
         say(f"{image}: loaded into {', '.join(names)}" if names else f"{image}: every node has it")
     say(f"done in {time.monotonic() - started:.1f} s")
 
@@ -170,7 +169,7 @@ def _build_quietly(programs: gobuild.Programs) -> None:
     if programs.artifact.is_built():
         return
     # Only the answer may appear on stdout: callers read it.
-    with contextlib.redirect_stdout(sys.stderr), _alone():
+    with contextlib.redirect_stdout(sys.stderr):
         run_steps([programs.step()])
 
 
@@ -187,17 +186,8 @@ def _is_current() -> bool:
     return os.environ.get("CLUSTER") == "current"
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Let only one run at a time build or change something; a second one waits."""
-    cache_root().mkdir(parents=True, exist_ok=True)
-    with (cache_root() / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another hack/cluster.py is at work; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _alone() -> AbstractContextManager[None]:
+    return locked("cluster", lambda: say("another run is making or removing the cluster; waiting for it"))
 
 
 if __name__ == "__main__":

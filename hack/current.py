@@ -19,6 +19,11 @@ def kubeconfig() -> Path:
     return Path(first) if first else Path.home() / ".kube" / "config"
 
 
+def kubectl() -> Kubectl:
+    """Give a kubectl that follows its own rules to the current cluster."""
+    return Kubectl(_program(), None)
+
+
 def check() -> None:
     """Ask whether the current cluster is meant, then tell whether it can be used."""
     kubectl = Kubectl(_program(), None)

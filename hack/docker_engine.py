@@ -30,6 +30,11 @@ def ensure_docker(log: Path) -> None:
     """Find a Docker that answers; else install and start the distribution's, saying so, if that is allowed."""
     if answers():
         return
+    if "permission denied" in _complaint():
+        raise NoDocker(
+            "Docker runs here, but you may not use it.",
+            "join the group `docker` (sudo usermod -aG docker $USER, then log in again), or run the command as root",
+        )
     if os.environ.get("DOCKER_HOST"):
         raise NoDocker(
             f"No Docker answers at DOCKER_HOST={os.environ['DOCKER_HOST']}.",
@@ -120,6 +125,13 @@ def image_ids(repository: str) -> list[str]:
     return sorted(set((_output("docker", "images", "--quiet", repository) or "").split()))
 
 
+def remove_other_tags(repository: str, keep: set[str]) -> None:
+    """Remove the tags of older builds; one that a container still uses stays, and goes the next time."""
+    listed = _output("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository) or ""
+    for name in set(listed.split()) - keep:
+        _output("docker", "image", "rm", name)
+
+
 def import_image(tar: Path, name: str, log: Path, changes: tuple[str, ...] = ()) -> None:
     """Make an image of one layer from a tree in a tar file."""
     flags = [word for change in changes for word in ("--change", change)]
@@ -129,6 +141,12 @@ def import_image(tar: Path, name: str, log: Path, changes: tuple[str, ...] = ())
 def legacy_builder() -> dict[str, str]:
     """Give the environment for `docker build`: the classic builder where the client has no buildx."""
     return {} if _output("docker", "buildx", "version") else {"DOCKER_BUILDKIT": "0"}
+
+
+def _complaint() -> str:
+    if shutil.which("docker") is None:
+        return ""
+    return subprocess.run(["docker", "version"], capture_output=True, text=True, check=False).stderr.lower()
 
 
 def _start_dockerd() -> None:
@@ -190,10 +208,11 @@ def _pid_file() -> Path:
 def _own_pid() -> int | None:
     try:
         pid = int(_pid_file().read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        # "pid (name) state …"; a process that has ended but that nobody has waited for is a zombie, and gone
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
     except (OSError, ValueError):
         return None
-    return pid if name == "dockerd" else None
+    return pid if name == "dockerd" and not rest.startswith("Z") else None
 
 
 def _distribution() -> str | None:

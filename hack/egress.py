@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from problems import CommandFailed, Unlocked
 
@@ -20,7 +21,9 @@ BRIDGE = "br-llminference"
 _COMMENT = "llminference egress lock"
 
 # dockerd asks DOCKER-USER before its own rules; it makes no such chain for IPv6 before version 23.
-_CHAINS = {"iptables": ("DOCKER-USER", "icmp-admin-prohibited"), "ip6tables": ("FORWARD", "icmp6-adm-prohibited")}
+_CHAINS = {"iptables": ("DOCKER-USER", "icmp-admin-prohibited")}
+if Path("/proc/net/if_inet6").exists():  # else this machine has no IPv6 at all
+    _CHAINS["ip6tables"] = ("FORWARD", "icmp6-adm-prohibited")
 
 
 def rules(reject_with: str) -> list[list[str]]:

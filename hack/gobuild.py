@@ -14,6 +14,7 @@ from steps import Step, sh
 
 NODE_DIR = Path(__file__).resolve().parent / "node"
 KUBERNETES_VERSION = "1.36.3"
+CONTAINERD_VERSION = "2.4.2"  # only its name: what is built is in hack/node/containerd/go.mod
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
 # `kubectl version` and kubeadm read these; without them Kubernetes calls itself v0.0.0 and kubeadm refuses.
@@ -24,7 +25,7 @@ _VERSION_FLAGS = (
     )
     + " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
 )
-_LD_FLAGS = f"-s -w {_VERSION_FLAGS}"
+_LD_FLAGS = f"-s -w {_VERSION_FLAGS} -X github.com/containerd/containerd/v2/version.Version=v{CONTAINERD_VERSION}"
 
 # Read-only modules: a build uses the versions in go.mod and go.sum or fails. No C: the binaries run in any image.
 _ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
@@ -120,7 +121,7 @@ def containerd() -> Programs:
     module = NODE_DIR / "containerd"
     commands = "github.com/containerd/containerd/v2/cmd"
     return Programs(
-        Artifact("containerd", key_of(module / "go.mod", module / "go.sum")),
+        Artifact("containerd", key_of(module / "go.mod", module / "go.sum", _LD_FLAGS)),
         "building containerd",
         module,
         (f"{commands}/containerd", f"{commands}/containerd-shim-runc-v2", f"{commands}/ctr"),

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,15 @@ _AUTOSCALER = {
     "horizontal-pod-autoscaler-initial-readiness-delay": "10s",
 }
 
+# What kind's output says → what to do about it.
+_KNOWN_CAUSES = {
+    "unable to apply caps": "this machine withholds CAP_SYS_RESOURCE from Docker's privileged containers: stop that "
+    "Docker and run `up` again (a Docker that `up` starts works around it), or use another machine",
+    "too many open files": "sudo sysctl fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288",
+    "port is already allocated": "another container publishes the port: find it with `docker ps` and stop it",
+    "no space left on device": "free some disk: `docker system df` shows what Docker holds",
+}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -44,6 +54,16 @@ class Node:
     name: str
     image: str
     is_running: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether its image was built here."""
+        return self.image.startswith("llminference/")
+
+    @property
+    def is_worker(self) -> bool:
+        """Tell whether ordinary pods run on it; the control plane of a cluster with workers is kept free of them."""
+        return not self.name.endswith("-control-plane")
 
 
 def nodes() -> list[Node]:
@@ -57,7 +77,7 @@ def nodes() -> list[Node]:
 
 def mode_of(present: list[Node]) -> Mode:
     """Tell how a cluster that exists got its images."""
-    return Mode.BUILD if any(n.image.startswith("llminference/") for n in present) else Mode.PULL
+    return Mode.BUILD if any(n.is_ours for n in present) else Mode.PULL
 
 
 def image_for(mode: Mode) -> str:
@@ -137,7 +157,14 @@ def create(mode: Mode, workers: int, log: Path) -> None:
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(json.dumps(configuration(mode, workers), indent=2))
     files = ["--config", str(config), "--kubeconfig", str(KUBECONFIG)]
-    sh([kind_program(mode), "create", "cluster", *files], log, {"KIND_EXPERIMENTAL_DOCKER_NETWORK": egress.NETWORK})
+    try:
+        sh([kind_program(mode), "create", "cluster", *files], log, {"KIND_EXPERIMENTAL_DOCKER_NETWORK": egress.NETWORK})
+    except CommandFailed as failure:
+        said = log.read_text(errors="replace")
+        for sign, remedy in _KNOWN_CAUSES.items():
+            if sign in said:
+                raise Problem(f"kind could not make the cluster: {sign}.", remedy) from failure
+        raise
 
 
 def export_kubeconfig() -> None:
@@ -182,8 +209,9 @@ def wait_until_ready(count: int, seconds: float = READY_SECONDS) -> None:
 
 def delete(log: Path) -> None:
     """Remove the nodes with their volumes, the network and the lock."""
-    for node in nodes():
-        sh(["docker", "rm", "--force", "--volumes", node.name], log)
+    if present := nodes():
+        with ThreadPoolExecutor(max_workers=len(present)) as pool:
+            list(pool.map(lambda node: sh(["docker", "rm", "--force", "--volumes", node.name], log), present))
     egress.remove_network()
     KUBECONFIG.unlink(missing_ok=True)
 

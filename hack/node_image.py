@@ -9,7 +9,8 @@ from pathlib import Path
 
 import debian
 import gobuild
-from cache import Artifact, key_of, remove_tree
+import oci
+from cache import Artifact, key_of, locked, remove_tree
 from docker_engine import has_image, import_image, legacy_builder
 from oci import Image, write_archive
 from problems import Problem
@@ -36,8 +37,8 @@ def _inputs_key() -> str:
     parts = (gobuild.kubernetes(), gobuild.cluster_parts(), gobuild.containerd())
     keys = [p.artifact.key for p in parts]
     tags = (ETCD_TAG, COREDNS_TAG, PAUSE_TAG, METRICS_TAG, _CONTENT_ONLY)
-    here = Path(__file__).resolve().parent
-    return key_of(*keys, debian.node_tree().key, *tags, here / "oci.py", NODE_DIR / "files", NODE_DIR / "Dockerfile")
+    recipe = (Path(__file__), Path(oci.__file__), NODE_DIR / "files", NODE_DIR / "Dockerfile")
+    return key_of(*keys, debian.node_tree().key, *tags, *recipe)
 
 
 def node_image() -> str:
@@ -45,8 +46,19 @@ def node_image() -> str:
     return f"llminference/node:v{gobuild.KUBERNETES_VERSION}-{_inputs_key()}"
 
 
+def base_image() -> str:
+    """Name the image of the Debian tree that the node image starts from."""
+    return f"llminference/node-base:{debian.node_tree().key}"
+
+
 def build(log: Path) -> None:
     """Build the node image; a docker daemon must be there."""
+    with locked("node-image"):
+        if not has_image(node_image()):  # another process may have built it while we waited
+            _build(log)
+
+
+def _build(log: Path) -> None:
     work = Artifact("node-image", _inputs_key())
     scratch = work.path.with_suffix(".part")
     remove_tree(scratch)
@@ -55,7 +67,7 @@ def build(log: Path) -> None:
     try:
         _fill_context(context, log)
         _import_content(context / "var/lib/containerd", scratch, log)
-        base = f"llminference/node-base:{debian.node_tree().key}"
+        base = base_image()
         if not has_image(base):
             import_image(debian.node_tree().path / "rootfs.tar", base, log)
         shutil.copy(NODE_DIR / "Dockerfile", scratch)

@@ -10,15 +10,18 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
+Descriptor = dict[str, str | int]
+"""Refers to a blob: its media type, digest and size."""
 
-@dataclass
+
+@dataclass(frozen=True)
 class Image:
     """One image of one layer, under one or more names."""
 
@@ -33,35 +36,58 @@ class Image:
 def write_archive(images: list[Image], target: Path) -> None:
     """Write the images as one archive that ``ctr images import`` understands."""
     with tarfile.open(target, "w") as tar:
-        _add_json(tar, "oci-layout", {"imageLayoutVersion": "1.0.0"})
-        manifests: list[dict[str, Any]] = []
+        entries = []
         for number, image in enumerate(images):
-            descriptor = _add_image(tar, image, target.parent / f"layer-{number}.tar")
-            manifests += [{**descriptor, "annotations": {"io.containerd.image.name": name}} for name in image.names]
-        _add_json(tar, "index.json", {"schemaVersion": 2, "manifests": manifests})
+            config, layer = _add_image(tar, image, target.parent / f"layer-{number}.tar")
+            entries += [(name, config, [layer]) for name in image.names]
+        add_index(tar, entries)
 
 
-def _add_image(tar: tarfile.TarFile, image: Image, scratch: Path) -> dict[str, Any]:
+def add_index(tar: tarfile.TarFile, entries: list[tuple[str, Descriptor, list[Descriptor]]]) -> None:
+    """Finish an archive: a manifest for each image's config and layers, and the list of them with their names."""
+    manifests = []
+    for name, config, layers in entries:
+        content = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": layers}
+        manifest = add_blob(tar, _json(content), MANIFEST_TYPE)
+        manifests.append({**manifest, "annotations": {"io.containerd.image.name": name}})
+    for name, value in {
+        "oci-layout": {"imageLayoutVersion": "1.0.0"},
+        "index.json": {"schemaVersion": 2, "manifests": manifests},
+    }.items():
+        data = _json(value)
+        add_file(tar, name, io.BytesIO(data), len(data))
+
+
+def add_blob(tar: tarfile.TarFile, data: bytes, media_type: str) -> Descriptor:
+    """Add some bytes under the name of their digest; give what refers to them."""
+    digest = hashlib.sha256(data).hexdigest()
+    add_file(tar, f"blobs/sha256/{digest}", io.BytesIO(data), len(data))
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+
+def add_file(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+    """Add a file whose content is read from a stream."""
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size, 0o644
+    tar.addfile(entry, content)
+
+
+def _add_image(tar: tarfile.TarFile, image: Image, scratch: Path) -> tuple[Descriptor, Descriptor]:
     _write_layer(image, scratch)
-    digest = _digest(scratch)
-    size = scratch.stat().st_size
-    layer = {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": size}
     with scratch.open("rb") as content:
-        _add(tar, f"blobs/sha256/{digest}", content, size)
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        size = scratch.stat().st_size
+        add_file(tar, f"blobs/sha256/{digest}", content, size)
     scratch.unlink()
+    layer: Descriptor = {"mediaType": LAYER_TYPE, "digest": f"sha256:{digest}", "size": size}
     config = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {"Entrypoint": list(image.entrypoint), "Env": [f"PATH={image.path}"]},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     }
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": _MANIFEST,
-        "config": _add_blob(tar, config, _CONFIG),
-        "layers": [layer],
-    }
-    return _add_blob(tar, manifest, _MANIFEST)
+    return add_blob(tar, _json(config), CONFIG_TYPE), layer
 
 
 def _write_layer(image: Image, target: Path) -> None:
@@ -87,24 +113,5 @@ def _parents(files: Mapping[str, Path | str]) -> set[str]:
     return found - {"."}
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _add_blob(tar: tarfile.TarFile, value: object, media_type: str) -> dict[str, Any]:
-    data = json.dumps(value, sort_keys=True).encode()
-    digest = hashlib.sha256(data).hexdigest()
-    _add(tar, f"blobs/sha256/{digest}", io.BytesIO(data), len(data))
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-
-def _add_json(tar: tarfile.TarFile, name: str, value: object) -> None:
-    data = json.dumps(value).encode()
-    _add(tar, name, io.BytesIO(data), len(data))
-
-
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = size, 0o644
-    tar.addfile(entry, content)
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
