@@ -138,7 +138,7 @@ def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[
 
 
 def _warm_up(task: TaskProtocol[Any], runner: BatchRunner, loaded: LoadedModel, kind: Task) -> None:
-    parameters = TASK_REQUESTS[kind].model_fields["parameters"].default.model_copy(update={"truncate": None})
+    parameters = TASK_REQUESTS[kind].model_fields["parameters"].default.model_copy(update={"truncate": True})
     mask_token = loaded.codec.mask_token if kind is Task.FILL_MASK else None
     try:
         warm_up(task=task, parameters=parameters, runner=runner, mask_token=mask_token)

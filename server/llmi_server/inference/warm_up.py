@@ -18,7 +18,7 @@ def warm_up(*, task: Task[Any], parameters: TaskParameters, runner: BatchRunner,
         LlmiServerError: The engine failed.
     """
     for words in _WORDS:
-        text = " ".join(["a"] * words + ([mask_token] if mask_token else []))
+        text = " ".join(([mask_token] if mask_token else []) + ["a"] * words)
         encoded = task.encode([text], parameters)
         results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         runner.enqueue(runner.admit(deadline=math.inf), encoded, results.put)

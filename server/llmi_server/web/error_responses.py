@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 from llmi_server import errors
 from llmi_server.schema.error import ErrorBody, ErrorDetail
 from llmi_server.telemetry import Telemetry
+from llmi_server.web.lingering import LingeringResponse
 
 _TABLE: dict[type[errors.RequestError], tuple[HTTPStatus, str, str | None]] = {
     errors.InputTooLongError: (HTTPStatus.BAD_REQUEST, "invalid_request_error", "context_length_exceeded"),
@@ -54,10 +55,12 @@ def to_response(error: errors.RequestError) -> JSONResponse:
         headers["allow"] = error.allow
     if isinstance(error, errors.AccessDeniedError):
         headers["www-authenticate"] = "Bearer"
+    kind_of_response = JSONResponse
     if isinstance(error, (errors.DrainingError, errors.BodyTooLargeError, errors.SlowBodyError)):
         headers["connection"] = "close"
+        kind_of_response = LingeringResponse
     detail = ErrorDetail(message=error.message[:_LONGEST_MESSAGE], type=kind, param=error.param, code=code)
-    return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
+    return kind_of_response(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
 
 
 def internal_error() -> JSONResponse:
