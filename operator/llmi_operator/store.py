@@ -143,7 +143,8 @@ def _trim(kind: Kind, body: Mapping[str, Any]) -> Object:
     """Copy without what nobody reads; ownership of the replicas is all that managed fields are needed for."""
     dropped = {"managedFields", "generateName", "selfLink"}
     metadata = {key: value for key, value in body["metadata"].items() if key not in dropped}
-    trimmed = {**body, "metadata": metadata}
+    # The items of a listing do not say what they are.
+    trimmed = {"apiVersion": kind.api_version, "kind": kind.name, **body, "metadata": metadata}
     if kind == DEPLOYMENT:
         trimmed[OWNS_REPLICAS] = owns_replicas(body)
     return trimmed

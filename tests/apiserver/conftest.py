@@ -1,0 +1,71 @@
+"""One API server for all tests here, with the operator's own manifests applied; a namespace for each test."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from llmi_testing.apiserver import ApiServer
+from llmi_testing.eventually import eventually
+from llmi_testing.operator_process import OperatorProcess
+from llmi_testing.space import Space
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "system:serviceaccount:llminference-system:llminference-operator"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def control_plane():
+    """A control plane without nodes, and everything of deploy/ but the running operator."""
+    with ApiServer(controllers=True, audit=True) as server:
+        server.kubectl("apply", "-k", str(ROOT / "deploy"))
+        server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
+        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def account(control_plane):
+    """Kubeconfig of the service account that deploy/ gives the operator, with its rights and no more."""
+    make = control_plane.kubeconfig_for_service_account
+    return make("llminference-operator", "llminference-system")
+
+
+@pytest.fixture(scope="module")
+def operator(account, tmp_path_factory):
+    """The operator, cluster-wide, under its own service account."""
+    with OperatorProcess(account, tmp_path_factory.mktemp("operator") / "log") as process:
+        eventually(process.is_leader)
+        yield process
+
+
+@pytest.fixture
+def space(control_plane):
+    """A fresh namespace."""
+    name = f"test-{next(_numbers)}"
+    control_plane.kubectl("create", "namespace", name)
+    yield Space(control_plane, name)
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def written(control_plane):
+    """A function that lists what the operator has written in a namespace, leases and events left out."""
+
+    def look(namespace, *, since=0):
+        found = []
+        for line in control_plane.audit_log.read_text().splitlines()[since:]:
+            entry = json.loads(line)
+            place = entry.get("objectRef", {})
+            if entry["user"]["username"] != ACCOUNT or place.get("namespace") != namespace:
+                continue
+            if entry["verb"] in {"create", "update", "patch", "delete"} and place["resource"] not in {
+                "leases",
+                "events",
+            }:
+                found.append((entry["verb"], place["resource"], place.get("subresource", "")))
+        return found
+
+    return look

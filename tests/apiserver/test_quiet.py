@@ -1,0 +1,72 @@
+"""At rest the operator writes nothing, however often it looks."""
+
+import pytest
+
+from llmi_testing.eventually import eventually
+from llmi_testing.inference import make_body
+from llmi_testing.operator_process import OperatorProcess
+
+pytestmark = pytest.mark.apiserver
+ROUNDS = 5
+
+
+@pytest.fixture
+def restless(account, tmp_path):
+    """An operator that lists everything every second."""
+    with OperatorProcess(account, tmp_path / "log", resync_seconds="1") as process:
+        eventually(process.is_leader)
+        yield process
+
+
+def rounds(process):
+    lines = process.ask("/metrics").splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith('llmi_operator_api_requests_total{kind="Service"')
+        and 'verb="list"' in line
+    )  # fmt: skip
+
+
+def test_no_writes_at_rest(space, restless, written):
+    space.apply(make_body(replicas=2))
+    space.apply(make_body("scaled", autoscaling={"minReplicas": 2, "maxReplicas": 4}))
+    # Amounts that the API server rewrites when it stores them.
+    amounts = {"requests": {"cpu": "1000m", "memory": "1024Mi"}}
+    space.apply(make_body("amounts", resources=amounts, service={"type": "NodePort"}))
+    space.wait_for_pods(5)
+    space.make_pods_ready()
+    for name in ("bert", "scaled", "amounts"):
+        space.wait_for_reason(name, "Serving")
+    start = rounds(restless)
+    eventually(lambda: rounds(restless) > start + 1)
+    before = written(space.namespace)
+    eventually(lambda: rounds(restless) > start + 1 + ROUNDS, seconds=30)
+    assert written(space.namespace) == before
+
+
+def test_a_new_leader_finds_nothing_to_write(space, account, tmp_path, written):
+    with OperatorProcess(account, tmp_path / "first") as first:
+        eventually(first.is_leader)
+        space.apply(make_body(replicas=2, resources={"requests": {"cpu": "0.5"}}))
+        space.wait_for_pods(2)
+        space.make_pods_ready()
+        space.wait_for_reason("bert", "Serving")
+    before = written(space.namespace)
+    with OperatorProcess(account, tmp_path / "second") as second:
+        eventually(second.is_leader)
+        eventually(lambda: 'llmi_operator_passes_total{result="done"}' in second.ask("/metrics"))
+        eventually(lambda: "llmi_operator_queue_length 0.0" in second.ask("/metrics"))
+        assert written(space.namespace) == before
+
+
+def test_one_resource_costs_one_write_for_each_child(space, restless, written):
+    space.apply(make_body())
+    space.wait_for_reason("bert", "Starting")
+    space.wait_for_pods(1)
+    writes = written(space.namespace)
+    assert writes.count(("patch", "services", "")) == 1
+    assert writes.count(("patch", "deployments", "")) == 1
+    # Created, and then once more when the Deployment says how many pods it has.
+    assert writes.count(("patch", "llminferences", "status")) <= 3
+    assert set(writes) == {
+        ("patch", "services", ""), ("patch", "deployments", ""), ("patch", "llminferences", "status"),
+    }  # fmt: skip

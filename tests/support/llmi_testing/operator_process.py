@@ -1,0 +1,110 @@
+"""The operator as a real process, against whatever a kubeconfig leads to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llmi_testing.eventually import eventually
+
+FAST_LEASE = {
+    "LLMI_OPERATOR_LEASE_DURATION_SECONDS": "4",
+    "LLMI_OPERATOR_LEASE_RENEW_DEADLINE_SECONDS": "3",
+    "LLMI_OPERATOR_LEASE_RETRY_SECONDS": "0.3",
+}
+STOP_SECONDS = 25.0
+
+
+class OperatorProcess:
+    """Use it as a context manager: ready at the beginning, stopped at the end, its log printed after a failure."""
+
+    def __init__(self, kubeconfig: Path, log: Path, **settings: str) -> None:
+        self._kubeconfig = kubeconfig
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = log
+        self.port = _free_port()
+
+    def __enter__(self) -> Self:
+        self.start()
+        eventually(self.is_ready, seconds=40)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+        if error is not None:
+            print(f"--- {self.log}\n{self.log.read_text()[-8000:]}")
+
+    def start(self) -> None:
+        """Start it and come back at once."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMI_OPERATOR_")}
+        environment |= FAST_LEASE | {
+            "KUBECONFIG": str(self._kubeconfig),
+            "LLMI_OPERATOR_HEALTH_HOST": "127.0.0.1",
+            "LLMI_OPERATOR_HEALTH_PORT": str(self.port),
+            "LLMI_OPERATOR_LEASE_NAMESPACE": "llminference-system",
+        }
+        environment |= {f"LLMI_OPERATOR_{name.upper()}": value for name, value in self._settings.items()}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "llmi_operator"], env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def stop(self) -> int:
+        """Ask it to stop and wait for that."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def is_ready(self) -> bool:
+        """Whether it has listed everything once."""
+        assert self.returncode is None, f"the operator ended with {self.returncode}:\n{self.log.read_text()[-4000:]}"
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            return bool(self.ask("/readyz") == "ok")
+        return False
+
+    def ask(self, path: str) -> str:
+        """Ask its health port."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def is_leader(self) -> bool:
+        """Whether it is the one that writes."""
+        return "llmi_operator_leader 1.0" in self.ask("/metrics")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
