@@ -134,7 +134,8 @@ def find_go() -> str:
     if go is None:
         raise MissingTool(
             "Go is needed to build the cluster's programs, and there is no `go` on PATH.",
-            f"install Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer (https://go.dev/dl), then run the same command again",
+            f"install Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer (https://go.dev/dl), then run the same command again; "
+            "where images can be pulled, kind 0.32 or newer on PATH is enough",
         )
     text = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"go(\d+)\.(\d+)", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ KUBECONFIG = ROOT / "build" / "kubeconfig"
 POD_SUBNET, SERVICE_SUBNET = "10.250.0.0/16", "10.251.0.0/16"
 NODE_PORTS = (30080, 30081, 30082)
 READY_SECONDS = 240.0
+OLDEST_KIND = (0, 32)
 METRICS_MANIFEST = Path(__file__).resolve().parent / "manifests" / "metrics-server.yaml"
 
 # A person, a demo and a test look at autoscaling for minutes, not for the quarter of an hour of the defaults.
@@ -125,8 +127,16 @@ def kind_program(mode: Mode) -> Path:
     """Find kind: that of the person where images are pulled, else our own."""
     own = gobuild.kind().path("kind")
     if mode is Mode.PULL and not own.exists() and (found := shutil.which("kind")):
-        return Path(found)
+        said = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+        if is_new_enough(said):
+            return Path(found)
     return own
+
+
+def is_new_enough(said: str) -> bool:
+    """Judge what ``kind version`` prints: node images of today need a kind of today."""
+    found = re.search(r"v(\d+)\.(\d+)", said)
+    return found is not None and (int(found[1]), int(found[2])) >= OLDEST_KIND
 
 
 def kubectl() -> Kubectl:
