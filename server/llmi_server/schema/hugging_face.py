@@ -8,7 +8,7 @@ from llmi_api.launch import Task
 from llmi_server.schema.request import RequestBody
 from llmi_server.tasks.embeddings import EmbeddingParameters
 from llmi_server.tasks.fill_mask import FillMaskParameters
-from llmi_server.tasks.task import TaskParameters
+from llmi_server.tasks.task import Direction, TaskParameters
 from llmi_server.tasks.text_classification import TextClassificationParameters
 from llmi_server.tasks.token_classification import TokenClassificationParameters
 
@@ -25,6 +25,12 @@ class TaskRequest(RequestBody):
     def texts(self) -> list[str]:
         """The inputs as a list."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+    @property
+    def chosen_parameters(self) -> TaskParameters:
+        """The parameters, wherever the body has them."""
+        return self.parameters
 
 
 class FillMaskRequest(TaskRequest):
@@ -49,6 +55,15 @@ class EmbeddingTaskRequest(TaskRequest):
     """Embed one text or several."""
 
     parameters: EmbeddingParameters = EmbeddingParameters()
+    truncate: bool | None = Field(default=None, description="As in parameters; this client sends it here.")
+    truncation_direction: Direction | None = Field(default=None, description="Likewise.")
+    normalize: bool | None = Field(default=None, description="Likewise.")
+
+    @property
+    def chosen_parameters(self) -> TaskParameters:
+        """The parameters; Hugging Face's client sends those of embeddings beside the inputs."""
+        beside = self.model_dump(include={"truncate", "truncation_direction", "normalize"}, exclude_none=True)
+        return self.parameters.model_copy(update=beside)
 
 
 TASK_REQUESTS: dict[Task, type[TaskRequest]] = {

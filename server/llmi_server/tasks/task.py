@@ -9,13 +9,16 @@ from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import InputTooLongError, InvalidRequestError
 
 
+Direction = Literal["left", "right", "Left", "Right"]
+
+
 class TaskParameters(BaseModel):
     """Parameters that every task takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     truncate: bool | None = Field(default=None, description="Cut inputs that are too long, rather than refuse them.")
-    truncation_direction: Literal["left", "right", "Left", "Right"] | None = Field(
+    truncation_direction: Direction | None = Field(
         default=None, description="Which end is cut off; right if absent."
     )
 

@@ -20,18 +20,21 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
     router = APIRouter(tags=["health"])
     stuck_after_seconds = max(120.0, 2.0 * settings.request_timeout_seconds)
 
-    @router.api_route("/livez", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    @router.head("/livez", include_in_schema=False)
+    @router.get("/livez", response_class=PlainTextResponse)
     async def livez() -> Response:
         alive = lifecycle.is_alive(stuck_after_seconds=stuck_after_seconds)
         return PlainTextResponse("ok" if alive else "the engine is stuck", status_code=200 if alive else 500)
 
-    @router.api_route("/readyz", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    @router.head("/readyz", include_in_schema=False)
+    @router.get("/readyz", response_class=PlainTextResponse)
     async def readyz() -> Response:
         ready = lifecycle.is_ready
         headers = {} if ready else {"retry-after": "5"}
         return PlainTextResponse("ok" if ready else lifecycle.phase, status_code=200 if ready else 503, headers=headers)
 
-    @router.api_route("/metrics", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    @router.head("/metrics", include_in_schema=False)
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         telemetry.ready.set(lifecycle.is_ready)
         return Response(telemetry.exposition(), media_type=_METRICS_TYPE)

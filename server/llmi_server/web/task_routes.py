@@ -28,7 +28,7 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
     async def run(request: Request) -> Response:
         service = lifecycle.service()
         body = await read_body(request, kind, settings)
-        answers = await while_connected(request, service.run(body.texts, body.parameters))
+        answers = await while_connected(request, service.run(body.texts, body.chosen_parameters))
         single = isinstance(body.inputs, str) and settings.task not in _ALWAYS_A_LIST
         content = answers.answers[0] if single else answers.answers
         return Response(await asyncio.to_thread(_render, content), media_type="application/json")
