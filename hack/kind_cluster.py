@@ -19,7 +19,7 @@ from kubectl import Kubectl, whats_missing
 from mode import PULLED_NODE_IMAGE, Mode
 from node_image import METRICS_TAG, node_image
 from problems import CommandFailed, Problem, Unhealthy
-from steps import say, sh
+from steps import pause, say, sh
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "llminference"
@@ -214,7 +214,7 @@ def wait_until_ready(count: int, seconds: float = READY_SECONDS) -> None:
         if (now := f"{len(missing)} to go: {missing[0]}") != told:
             say(f"waiting for the cluster, {now}")
             told = now
-        time.sleep(1)
+        pause(1)
 
 
 def delete(log: Path) -> None:

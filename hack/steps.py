@@ -20,6 +20,7 @@ Use::
   the ``Problem`` the step raised), with the last 20 lines of the log and the remedy.
 * ``sh(argv, log, env=None, cwd=None, stdin=None)``: runs a command, its output appended to the log;
   ``CommandFailed`` when it fails. ``say(text)`` prints a line that does not disturb the progress display.
+  ``pause(seconds)`` is the sleep of a step that waits for something: it ends the step when the run is being stopped.
 
 Progress is drawn by rich when stdout is a terminal; elsewhere it is plain lines with the time of day.
 """
@@ -124,6 +125,12 @@ def sh(
         raise CommandFailed(words, code, log=log)
 
 
+def pause(seconds: float) -> None:
+    """Sleep, unless the run is being stopped (a failure elsewhere, Ctrl-C): then leave the step at once."""
+    if _stopping.wait(seconds):
+        raise Problem("stopped, because the run was stopped")
+
+
 def run_steps(steps: Iterable[Step], log_dir: Path = LOG_DIR, progress: Progress | None = None) -> None:
     """Run all steps, each after those it names, independent ones side by side."""
     global _progress  # noqa: PLW0603  (say() must find the display of the run in progress)
@@ -137,6 +144,7 @@ def run_steps(steps: Iterable[Step], log_dir: Path = LOG_DIR, progress: Progress
             _drive(todo, log_dir, display, pool)
     finally:
         _progress = None
+        _stopping.clear()
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from problems import NoDocker
 from progress import PlainProgress
-from steps import Step, StepFailed, run_steps, sh
+from steps import Step, StepFailed, pause, run_steps, sh
 
 
 class Silent(PlainProgress):
@@ -95,6 +95,21 @@ def test_a_failure_keeps_what_follows_from_starting_and_stops_what_runs(tmp_path
         )
     assert len(ended) == 1
     assert late == []
+
+
+def test_a_step_that_waits_ends_when_another_fails(tmp_path: Path) -> None:
+    waiting = threading.Event()
+
+    def wait(_: Path) -> None:
+        waiting.set()
+        pause(600)
+
+    def fail(_: Path) -> None:
+        waiting.wait(10)
+        raise OSError("no more")
+
+    with pytest.raises(StepFailed, match="no more"):
+        run_steps([Step("wait", wait), Step("fail", fail)], tmp_path, Silent())
 
 
 def test_the_exit_code_is_that_of_the_problem(tmp_path: Path) -> None:
