@@ -49,6 +49,8 @@ def ensure_docker(log: Path) -> None:
     if shutil.which("dockerd") is None or shutil.which("docker") is None:
         say(f"There is no Docker here: installing {_distribution()}'s package {DOCKER_PACKAGES[0]}.")
         install_packages(DOCKER_PACKAGES, log)
+        if shutil.which("docker") is None:  # newer releases have the client in a package of its own
+            install_packages(("docker-cli",), log)
         if _wait_until_up(3):  # with systemd, the package starts it
             return
     if Path("/run/systemd/system").is_dir():
