@@ -72,7 +72,8 @@ async def run(settings: OperatorSettings) -> Exit:
         hard_exit.cancel()
     if context.lost_leadership:
         return Exit.LOST_LEADERSHIP
-    return Exit.FAILED if context.failed else Exit.STOPPED
+    # kopf also returns when one of its watchers died.
+    return Exit.STOPPED if context.stop.is_set() and not context.failed else Exit.FAILED
 
 
 def _refuse_arguments(arguments: list[str]) -> None:

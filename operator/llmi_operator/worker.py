@@ -67,6 +67,7 @@ async def run_workers(parts: Parts, queue: WorkQueue, leader: Leader, count: int
         LeadershipLostError: Another replica may be writing now; all workers have been stopped.
     """
     await leader.acquire()
+    queue.open()
     for key in parts.store.inferences():
         queue.add(key)
     async with asyncio.TaskGroup() as group:

@@ -16,12 +16,14 @@ class WorkQueue:
     """Names of LLMInferences that need a pass.
 
     A name that is added while its pass runs comes back right after it. A name whose last pass ended less than
-    ``pause`` ago waits, which turns a storm of events into a few passes.
+    ``pause`` ago waits, which turns a storm of events into a few passes. Until it is opened, by the replica that has
+    become the leader, it takes nothing in.
     """
 
     def __init__(self, *, clock: Callable[[], float], pause: float = 0.2) -> None:
         self._clock = clock
         self._pause = pause
+        self._open = False
         self._waiting: dict[Key, float] = {}
         self._order: asyncio.Queue[Key] = asyncio.Queue()
         self._running: set[Key] = set()
@@ -30,8 +32,14 @@ class WorkQueue:
         self._ended: dict[Key, float] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
+    def open(self) -> None:
+        """Begin to take names in."""
+        self._open = True
+
     def add(self, key: Key) -> None:
         """Ask for a pass as soon as possible."""
+        if not self._open:
+            return
         if key in self._running:
             self._dirty.add(key)
             return
@@ -100,7 +108,8 @@ class WorkQueue:
         return self._clock() - next(iter(self._waiting.values()))
 
     def close(self) -> None:
-        """Cancel all timers."""
+        """Take nothing in any more and cancel all timers."""
+        self._open = False
         for key in list(self._timers):
             self._cancel_timer(key)
 

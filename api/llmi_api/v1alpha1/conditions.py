@@ -27,6 +27,7 @@ class Reason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"  # the kubelet cannot get an image
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a Secret or its key does not exist
     VOLUME_UNAVAILABLE = "VolumeUnavailable"  # a volume cannot be mounted
+    EVICTED = "Evicted"  # a node threw a replica out
     FETCH_FAILED = "FetchFailed"  # the download gave up, with its code in the sentence
     START_FAILED = "StartFailed"  # the server gave up while starting, with its code in the sentence
     OUT_OF_MEMORY = "OutOfMemory"  # the kernel killed a container at its memory limit

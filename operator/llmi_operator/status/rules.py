@@ -106,6 +106,24 @@ def rule_pods_not_made(observed: Observed, _: Situation) -> Finding | None:
     )
 
 
+def rule_evicted(observed: Observed, _: Situation) -> Finding | None:
+    """The node threw the newest pods out, and none has come up since."""
+    evicted = [pod for pod in observed.pods if pod.phase == "Failed" and pod.reason == "Evicted" and pod.created_at]
+    if not evicted:
+        return None
+    last = max(evicted, key=lambda pod: str(pod.created_at))
+    if any(pod.ready and pod.revision == last.revision for pod in observed.pods):
+        return None
+    if not any(pod.revision == last.revision for pod in observed.newest_pods):
+        return None
+    return Finding(
+        Reason.EVICTED,
+        f"A node threw a replica out: {quote_words(last.message)}. Raise spec.resources.requests, "
+        "so that it goes where there is room.",
+        Outlook.FAULT,
+    )
+
+
 def rule_stuck(observed: Observed, _: Situation) -> Finding | None:
     """The progress deadline passed without a cause that an earlier rule knows."""
     progress = observed.deployment and observed.deployment.conditions.get("Progressing")
@@ -159,6 +177,7 @@ RULES: tuple[Rule, ...] = (
     rule_serving,
     rule_pods,
     rule_pods_not_made,
+    rule_evicted,
     rule_stuck,
     rule_downloading,
     rule_loading,
