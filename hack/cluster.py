@@ -108,9 +108,8 @@ def _down(options: argparse.Namespace) -> None:
 
 def _remove_images(log: Path) -> None:
     kind_cluster.delete(log)
-    for name in ("llminference/node", "llminference/node-base", "llminference/base"):
-        if ids := image_ids(name):
-            sh(["docker", "image", "rm", "--force", *ids], log)
+    if ids := image_ids("llminference/*"):
+        sh(["docker", "image", "rm", "--force", *ids], log)
 
 
 def _load(options: argparse.Namespace) -> None:

@@ -123,7 +123,7 @@ def image_id(name: str) -> str | None:
 
 
 def image_ids(repository: str) -> list[str]:
-    """List the ids of all images under one name, whatever their tag."""
+    """List the ids of all images whose name matches, whatever their tag."""
     return sorted(set((_output("docker", "images", "--quiet", repository) or "").split()))
 
 
