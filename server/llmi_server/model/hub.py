@@ -18,6 +18,7 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 DEFAULT_REVISION = "main"
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HOST = re.compile(r"[\w.:-]+")
 _MAX_REDIRECTS = 5
 _MAX_WAIT_SECONDS = 60.0
 
@@ -230,7 +231,7 @@ def _checked_endpoint(endpoint: str) -> str:
         url = httpx.URL(endpoint)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query:
+    if url.scheme not in ("http", "https") or not _HOST.fullmatch(url.host) or url.userinfo or url.query:
         raise StartupError(
             FailureCode.INVALID_SETTINGS,
             "LLMI_HUB_ENDPOINT is not a plain http or https address.",
@@ -265,7 +266,7 @@ def _read(response: httpx.Response) -> bytes:
 
 def _bytes(response: httpx.Response) -> Iterator[bytes]:
     with _network_errors(response.url):
-        yield from response.iter_raw(1 << 20)
+        yield from response.iter_raw()  # as they come: a chunk size would hold bytes back when the connection breaks
 
 
 @contextlib.contextmanager

@@ -26,7 +26,6 @@ class TaskRequest(RequestBody):
         """The inputs as a list."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
-
     @property
     def chosen_parameters(self) -> TaskParameters:
         """The parameters, wherever the body has them."""

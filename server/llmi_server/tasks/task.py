@@ -18,9 +18,7 @@ class TaskParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     truncate: bool | None = Field(default=None, description="Cut inputs that are too long, rather than refuse them.")
-    truncation_direction: Direction | None = Field(
-        default=None, description="Which end is cut off; right if absent."
-    )
+    truncation_direction: Direction | None = Field(default=None, description="Which end is cut off; right if absent.")
 
 
 ParametersT_contra = TypeVar("ParametersT_contra", bound=TaskParameters, contravariant=True)

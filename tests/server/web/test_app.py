@@ -173,9 +173,7 @@ def test_the_work_of_a_client_that_left_is_dropped():
         with ThreadOf(post, server, "running") as running:
             engine.entered.acquire()
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(
-                    f"{server.url}/v1/embeddings", json={"model": MODEL_NAME, "input": "gone"}, timeout=0.3
-                )
+                httpx.post(f"{server.url}/v1/embeddings", json={"model": MODEL_NAME, "input": "gone"}, timeout=0.3)
             wait_for(server, "llmi_requests_waiting", 0)
             engine.gate.set()
         assert running.result.status_code == 200
@@ -211,7 +209,7 @@ def test_metrics_have_closed_label_sets(server):
     assert 'llmi_requests_total{code="404",operation="other"}' in text
     assert "zzz" not in text
     assert "BREW" not in text
-    assert 'llmi_model_ready 1.0' in text
+    assert "llmi_model_ready 1.0" in text
 
 
 def test_every_promised_metric_is_there_from_the_start():

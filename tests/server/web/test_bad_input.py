@@ -215,7 +215,18 @@ def test_another_task_is_a_400_that_says_which_the_model_does(filler):
     assert "fill-mask" in error["message"]
 
 
-PATHS = ["/nothing", "/v1", "/v1/", "/v1/embeddings/", "//v1/models", "/v1/%2e%2e/x", "/%00", "/docs", "/redoc", "/debug"]
+PATHS = [
+    "/nothing",
+    "/v1",
+    "/v1/",
+    "/v1/embeddings/",
+    "//v1/models",
+    "/v1/%2e%2e/x",
+    "/%00",
+    "/docs",
+    "/redoc",
+    "/debug",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
