@@ -62,6 +62,6 @@ class CommandFailed(Problem):
         text = f"`{shown}` ended with {code}."
         if output.strip():
             text += "\n" + output.strip()
-        super().__init__(text, f"the whole output is in {log}" if log else "")
+        super().__init__(text, f"read the whole output in {log}" if log else "")
         self.code = code
         self.output = output

@@ -36,8 +36,8 @@ class Progress(Protocol):
     def skipped(self, name: str) -> None:
         """Tell that there was nothing to do."""
 
-    def failed(self, name: str, seconds: float) -> None:
-        """Tell that the step failed; the reason is printed by whoever catches the error."""
+    def failed(self, name: str, seconds: float, *, was_stopped: bool) -> None:
+        """Tell that the step failed, or was stopped because another did; whoever catches the error prints why."""
 
     def line(self, text: str) -> None:
         """Print one line."""
@@ -80,10 +80,10 @@ class PlainProgress:
     def skipped(self, name: str) -> None:
         """Say nothing: what is cached needs no line."""
 
-    def failed(self, name: str, seconds: float) -> None:
-        """Tell that the step failed."""
+    def failed(self, name: str, seconds: float, *, was_stopped: bool) -> None:
+        """Tell that the step failed or was stopped."""
         self._running.pop(name, None)
-        self.line(f"{name}: FAILED after {seconds:.0f} s")
+        self.line(f"{name}: {'stopped' if was_stopped else 'FAILED'} after {seconds:.0f} s")
 
     def line(self, text: str) -> None:
         """Print one line."""
@@ -132,10 +132,11 @@ class RichProgress(PlainProgress):
         self._running.pop(name, None)
         self._print(f"[green]✓[/green] {name} [dim]{seconds:.0f} s[/dim]")
 
-    def failed(self, name: str, seconds: float) -> None:
+    def failed(self, name: str, seconds: float, *, was_stopped: bool) -> None:
         """Turn the row into a line."""
         self._running.pop(name, None)
-        self._print(f"[red]✗ {name}[/red] [dim]{seconds:.0f} s[/dim]")
+        shown = f"[dim]- {name}: stopped" if was_stopped else f"[red]✗ {name}[/red] [dim]"
+        self._print(f"{shown} {seconds:.0f} s[/dim]")
 
     def line(self, text: str) -> None:
         """Print above the table."""

@@ -203,7 +203,7 @@ def _run_one(step: Step, log: Path, display: Progress) -> None:
     try:
         step.run(log)
     except BaseException:
-        display.failed(step.name, time.monotonic() - started)
+        display.failed(step.name, time.monotonic() - started, was_stopped=_stopping.is_set())
         raise
     display.finished(step.name, time.monotonic() - started)
 
