@@ -17,7 +17,7 @@ def test_namespaces_are_separated_by_commas():
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest_name():
-    with pytest.raises(SettingsError, match="LLMI_OPERATOR_SERVERIMAGE .* did you mean LLMI_OPERATOR_SERVER_IMAGE"):
+    with pytest.raises(SettingsError, match=r"LLMI_OPERATOR_SERVERIMAGE .* did you mean LLMI_OPERATOR_SERVER_IMAGE"):
         read(SERVERIMAGE="x")
 
 

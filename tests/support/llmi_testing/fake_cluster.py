@@ -10,10 +10,11 @@ from llmi_operator.errors import ClusterError
 
 Object = dict[str, Any]
 Place = tuple[str, str, str]
+Writes = list[tuple[str, str, str]]
 
 
 class FakeCluster:
-    """Remembers objects and every request. It fills in no defaults and validates nothing: a real one does in tests/apiserver.
+    """Remembers objects and every request. Without defaults and validation: tests/apiserver has those.
 
     Attributes:
         requests: All writes, as (verb, kind, name).
@@ -22,7 +23,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.objects: dict[Place, Object] = {}
-        self.requests: list[tuple[str, str, str]] = []
+        self.requests: Writes = []
         self.events: list[Object] = []
         self.refusals: dict[tuple[str, str], ClusterError] = {}
         self._versions = itertools.count(100)
@@ -120,7 +121,7 @@ class FakeCluster:
             raise _conflict("update")
         return self.put(LEASE, copy.deepcopy(lease))
 
-    def writes(self) -> list[tuple[str, str, str]]:
+    def writes(self) -> Writes:
         """Give all writes since the last call."""
         done, self.requests = self.requests, []
         return done

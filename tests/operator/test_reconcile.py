@@ -1,0 +1,181 @@
+"""One pass, against an API server in memory."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from llmi_operator.cluster.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE, WATCHED
+from llmi_operator.reconcile import REFUSED_AGAIN_SECONDS, Parts, one_pass
+from llmi_operator.store import Key, Store
+from llmi_testing.fake_cluster import FakeCluster, owners_of_replicas
+from llmi_testing.inference import DEFAULTS, make_stored_body
+
+KEY = Key("models", "bert")
+AUTO = {"minReplicas": 2, "maxReplicas": 6}
+
+
+class World:
+    """A cluster, and an operator that sees all of it."""
+
+    def __init__(self):
+        self.cluster = FakeCluster()
+        self.store = Store()
+        self.parts = Parts(self.cluster, self.store, DEFAULTS, lambda: datetime(2026, 5, 1, tzinfo=UTC))
+
+    def write(self, **spec):
+        known = self.cluster.objects.get(("LLMInference", *KEY), {})
+        generation = known.get("metadata", {}).get("generation", 0) + 1
+        body = make_stored_body(generation=generation, **spec)
+        self.store.put(INFERENCE, self.cluster.put(INFERENCE, body | {"status": known.get("status", {})}))
+
+    async def watch(self):
+        """Let the store see everything, as watches do sooner or later."""
+        for kind in WATCHED:
+            bodies, version = await self.cluster.list(kind)
+            self.store.replace(kind, "", bodies, version)
+
+    async def settle(self):
+        for _ in range(4):
+            await one_pass(self.parts, KEY)
+            await self.watch()
+        return self.cluster.writes()
+
+    @property
+    def status(self):
+        return self.cluster.find(INFERENCE)["status"]
+
+    @property
+    def replicas(self):
+        return self.cluster.find(DEPLOYMENT)["spec"]["replicas"]
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.write()
+    return world
+
+
+async def test_the_first_pass_makes_children_and_status_with_one_write_each(world):
+    await one_pass(world.parts, KEY)
+    assert sorted(world.cluster.writes()) == [
+        ("apply", "Deployment", "bert"), ("apply", "Service", "bert"), ("status", "LLMInference", "bert"),
+    ]  # fmt: skip
+    assert world.status["why"] == "The replicas are being started."
+
+
+async def test_the_next_pass_writes_nothing_even_before_the_watch_has_caught_up(world):
+    await one_pass(world.parts, KEY)
+    world.cluster.writes()
+    await one_pass(world.parts, KEY)
+    assert world.cluster.writes() == []
+
+
+async def test_a_new_operator_finds_nothing_to_write(world):
+    await world.settle()
+    world.parts = Parts(world.cluster, Store(), DEFAULTS, world.parts.now)
+    world.store = world.parts.store
+    await world.watch()
+    assert await world.settle() == []
+
+
+async def test_an_event_is_posted_when_the_reason_changes_and_only_then(world):
+    await world.settle()
+    world.write(replicas=0)
+    await world.settle()
+    assert [event["reason"] for event in world.cluster.events] == ["Starting", "ScaledToZero"]
+
+
+async def test_replicas_are_never_dropped_by_switching_autoscaling(world):
+    world.write(replicas=3)
+    await world.settle()
+    world.write(autoscaling=AUTO)
+    await world.settle()
+    assert world.replicas == 3
+    assert "llminference-operator" not in owners_of_replicas(world.cluster.find(DEPLOYMENT))
+    world.write(replicas=4)
+    await world.settle()
+    assert world.replicas == 4
+    assert AUTOSCALER.name not in {kind for kind, _, _ in world.cluster.objects}
+
+
+async def test_a_failed_hand_over_leaves_the_deployment_alone(world):
+    world.write(replicas=3)
+    await world.settle()
+    world.write(autoscaling=AUTO)
+    world.cluster.refuse("apply", DEPLOYMENT, 503)
+    outcome = await one_pass(world.parts, KEY)
+    assert outcome.error.status == 503
+    assert world.replicas == 3
+    assert AUTOSCALER.name not in {kind for kind, _, _ in world.cluster.objects}
+
+
+async def test_a_foreign_object_is_not_touched(world):
+    world.cluster.put(SERVICE, {"kind": "Service", "metadata": {"namespace": "models", "name": "bert"}, "spec": {}})
+    outcome = await one_pass(world.parts, KEY)
+    assert outcome.again_seconds == REFUSED_AGAIN_SECONDS
+    assert ("apply", "Service", "bert") not in world.cluster.writes()
+    assert "not ours" in world.status["why"]
+
+
+async def test_a_child_of_an_earlier_namesake_is_waited_for(world):
+    await world.settle()
+    body = make_stored_body(uid="another")
+    world.store.drop(INFERENCE, world.cluster.find(INFERENCE))
+    world.store.put(INFERENCE, world.cluster.put(INFERENCE, body))
+    world.cluster.writes()
+    outcome = await one_pass(world.parts, KEY)
+    assert outcome.error.reason == "Leftover"
+    assert [verb for verb, _, _ in world.cluster.writes()] == ["status"]
+
+
+async def test_only_what_is_ours_is_pruned(world):
+    world.write(autoscaling=AUTO)
+    await world.settle()
+    theirs = {"kind": "HorizontalPodAutoscaler", "metadata": {"namespace": "models", "name": "theirs"}, "spec": {}}
+    labels = world.cluster.find(AUTOSCALER)["metadata"]["labels"]
+    theirs["metadata"]["labels"] = labels
+    world.cluster.put(AUTOSCALER, theirs)
+    await world.watch()
+    world.write()
+    assert ("delete", "HorizontalPodAutoscaler", "bert") in await world.settle()
+    assert world.cluster.find(AUTOSCALER, "theirs")
+
+
+async def test_an_invalid_spec_is_said_and_what_runs_is_left_alone(world):
+    await world.settle()
+    world.write(replicas=1, autoscaling=AUTO)
+    assert await world.settle() == [("status", "LLMInference", "bert")]
+    assert world.status["why"].startswith("Set replicas or autoscaling, not both")
+
+
+async def test_a_final_refusal_is_a_sentence_and_a_passing_one_is_another_try(world):
+    world.cluster.refuse("apply", DEPLOYMENT, 422, "spec.bad: Invalid value")
+    outcome = await one_pass(world.parts, KEY)
+    assert outcome.error is None
+    assert "spec.bad: Invalid value" in world.status["why"]
+    world.cluster.refuse("apply", DEPLOYMENT, 500)
+    assert (await one_pass(world.parts, KEY)).error.status == 500
+
+
+async def test_a_status_that_cannot_be_written_is_tried_again(world):
+    world.cluster.refuse("status", INFERENCE, 503)
+    assert (await one_pass(world.parts, KEY)).error.status == 503
+
+
+async def test_an_event_that_cannot_be_posted_is_let_go(world):
+    world.cluster.refuse("create", SERVICE, 403)
+    world.cluster.refusals["create", "Event"] = world.cluster.refusals.pop(("create", "Service"))
+    assert (await one_pass(world.parts, KEY)).error is None
+
+
+async def test_a_resource_that_is_being_deleted_is_left_alone(world):
+    body = make_stored_body()
+    body["metadata"] |= {"deletionTimestamp": "2026-05-01T00:00:00Z", "resourceVersion": "999"}
+    world.store.put(INFERENCE, body)
+    assert not (await one_pass(world.parts, KEY)).gone
+    assert world.cluster.writes() == []
+
+
+async def test_a_resource_that_is_gone_is_forgotten(world):
+    assert (await one_pass(world.parts, Key("models", "other"))).gone

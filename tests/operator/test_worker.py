@@ -1,0 +1,63 @@
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from llmi_operator import worker
+from llmi_operator.cluster.kinds import DEPLOYMENT, INFERENCE
+from llmi_operator.leader import Leader, LeaseTerms
+from llmi_operator.reconcile import Outcome, Parts
+from llmi_operator.store import Key, Store
+from llmi_operator.workqueue import WorkQueue
+from llmi_testing.fake_cluster import FakeCluster
+from llmi_testing.inference import DEFAULTS, make_stored_body
+
+
+@pytest.fixture
+async def world():
+    cluster, store = FakeCluster(), Store()
+    for name in ("one", "two"):
+        store.put(INFERENCE, cluster.put(INFERENCE, make_stored_body(name, uid=f"uid-of-{name}")))
+    parts = Parts(cluster, store, DEFAULTS, lambda: datetime(2026, 5, 1, tzinfo=UTC))
+    terms = LeaseTerms("system", "lease", "me", duration=15, renew_deadline=10, retry=0.01)
+    leader = Leader(cluster, terms, clock=time.monotonic, now=parts.now)
+    queue = WorkQueue(clock=time.monotonic, pause=0.01)
+    task = asyncio.create_task(worker.run_workers(parts, queue, leader, 2))
+    yield cluster, queue
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    queue.close()
+
+
+async def until(look):
+    async with asyncio.timeout(5):
+        while not look():
+            await asyncio.sleep(0.005)
+
+
+def made(cluster, name):
+    return (DEPLOYMENT.name, "models", name) in cluster.objects
+
+
+async def test_a_new_leader_makes_a_pass_over_everything(world):
+    cluster, _ = world
+    await until(lambda: made(cluster, "one") and made(cluster, "two"))
+
+
+async def test_a_fault_in_one_pass_does_not_stop_the_others_and_is_tried_again(world, monkeypatch, caplog):
+    _, queue = world
+    passes = []
+
+    async def faulty(_, key):
+        passes.append(key.name)
+        if passes == ["one"]:
+            raise ValueError("a fault")
+        return Outcome()
+
+    monkeypatch.setattr(worker, "one_pass", faulty)
+    queue.add(Key("models", "one"))
+    await until(lambda: passes)
+    queue.add(Key("models", "two"))
+    await until(lambda: sorted(passes) == ["one", "one", "two"])
+    assert "A pass failed unexpectedly" in caplog.text
