@@ -83,7 +83,7 @@ def _tagged() -> dict[str, str]:
 def _load(log: Path) -> None:
     for image, tagged in _tagged().items():
         sh(["docker", "tag", image, tagged], log)
-    load(list(_tagged().values()), kind_cluster.nodes())
+    load(list(_tagged().values()), kind_cluster.workers())
 
 
 def _apply(log: Path) -> None:

@@ -77,6 +77,12 @@ def nodes() -> list[Node]:
     return sorted((Node(name, image, state == "running") for name, image, state in rows), key=lambda n: n.name)
 
 
+def workers() -> list[Node]:
+    """List the nodes that run ordinary pods."""
+    present = nodes()
+    return [node for node in present if node.is_worker] or present
+
+
 def mode_of(present: list[Node]) -> Mode:
     """Tell how a cluster that exists got its images."""
     return Mode.BUILD if any(n.is_ours for n in present) else Mode.PULL

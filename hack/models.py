@@ -33,7 +33,7 @@ def make(log: Path) -> None:
 
 def put_on_nodes(_: Path) -> None:
     """Bring the model images onto every node that lacks them."""
-    load(list(IMAGES), kind_cluster.nodes())
+    load(list(IMAGES), kind_cluster.workers())
 
 
 def make_and_load() -> None:

@@ -56,7 +56,7 @@ def test_a_load_balancer_that_never_comes_is_said_while_the_inside_address_answe
     assert tiny.ask(tiny.status("tiny")["url"], PARIS)[0] == 200
     tiny.patch("tiny", service={"type": "ClusterIP"})
     tiny.wait_ready("tiny")
-    eventually(lambda: not tiny.status("tiny").get("why", "x"), "nothing is left to say")
+    eventually(lambda: (status := tiny.status("tiny")) and not status.get("why"), "nothing is left to say", 30)
 
 
 def test_kubectl_wait_and_scale_do_what_their_users_expect(tiny):
