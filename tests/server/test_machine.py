@@ -1,6 +1,7 @@
 """CPUs and memory as the kernel's files say, both cgroup versions."""
 
 import pytest
+
 from llmi_server.machine import free_memory_bytes, usable_cpus
 
 GIB = 1 << 30

@@ -1,6 +1,7 @@
 """Settings: read once, unknown ones refused with the nearest name."""
 
 import pytest
+
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Precision, Task
 from llmi_server.errors import StartupError

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LoadedT = TypeVar("_LoadedT")
 _MIB = 1 << 20
-_RUNTIME_BYTES = 300 * _MIB
+_RUNTIME_BYTES = 350 * _MIB
 """What Python, PyTorch and Transformers take besides the weights."""
 
 _CPU_TOKENS_PER_THREAD = 512
@@ -178,7 +178,8 @@ def _load_weights(request: LoadRequest, found: _Inspected, precision: Precision,
 
 def _refuse_random_weights(missing: Iterable[str], task: Task, config: dict[str, Any]) -> None:
     """Weights that the files lack were filled with random numbers; only an unused pooler may be among them."""
-    lacking = sorted(name for name in missing if not (task is Task.EMBEDDINGS and "pooler" in name))
+    unused = "pooler" if task is Task.EMBEDDINGS else "\0"
+    lacking = sorted((name for name in missing if unused not in name), key=lambda name: ("pooler" in name, name))
     if not lacking:
         return
     architecture = str((config.get("architectures") or ["an unnamed architecture"])[0])[:80]

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import InputTooLongError, InvalidRequestError
 
-
 Direction = Literal["left", "right", "Left", "Right"]
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.model.fetch import fetch
 from llmi_server.model.marker import read_marker
+from llmi_server.model.selection import select_files
 from llmi_server.settings import FetchSettings
 from llmi_testing.hub import Behaviour, running_hub
 
@@ -370,7 +372,5 @@ def test_names_that_leave_the_folder_are_never_fetched(root, target):
     with running_hub(root) as hub:
         answer = httpx.get(f"{hub.url}/api/models/{REPOSITORY}/revision/main").json()
     assert answer["siblings"]
-    from llmi_server.model.selection import select_files
-
     evil = ["../config.json", "/etc/config.json", "a/../../vocab.txt", "x/tokenizer.json", "model.safetensors"]
     assert select_files(evil) == ["model.safetensors"]

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from llmi_server.errors import QueueFullError
 from llmi_server.scheduling.limits import Limits
 from llmi_server.scheduling.scheduler import Scheduler

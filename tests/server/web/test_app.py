@@ -9,6 +9,7 @@ import numpy as np
 import openai
 import pytest
 from huggingface_hub import InferenceClient
+
 from llmi_api.launch import Task
 from llmi_server.errors import EngineFailedError
 from llmi_server.telemetry import Telemetry

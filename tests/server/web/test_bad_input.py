@@ -5,6 +5,7 @@ import json
 import socket
 
 import pytest
+
 from llmi_api.launch import Task
 from llmi_testing.server import running_server
 
@@ -71,7 +72,7 @@ BODIES = {
     "deep objects": b'{"a":' * 15_000 + b"1" + b"}" * 15_000,
     "many keys": json.dumps({f"k{i}": 1 for i in range(8000)}).encode(),
     "number for text": embed(5),
-    "true for text": embed(True),
+    "true for text": b'{"model": "test-model", "input": true}',
     "null for text": embed(None),
     "object for text": embed({"a": 1}),
     "token ids": embed([1, 2, 3]),
