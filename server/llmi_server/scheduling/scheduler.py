@@ -13,7 +13,6 @@ class _Request:
     deadline: float
     waiting: set[int] = field(default_factory=set)
     computing: int = 0
-    enqueued: bool = False
     started: bool = False
 
 
@@ -31,16 +30,17 @@ class Scheduler:
         self._by_arrival: dict[int, Item] = {}
         self._by_length: list[tuple[int, int]] = []
         self._arrivals = 0
+        self._waiting = 0
 
     @property
     def waiting_requests(self) -> int:
         """Number of requests of which nothing has been computed yet."""
-        return sum(not request.started for request in self._requests.values())
+        return self._waiting
 
     @property
     def running_requests(self) -> int:
         """Number of requests of which at least one text was handed out."""
-        return len(self._requests) - self.waiting_requests
+        return len(self._requests) - self._waiting
 
     def admit(self, request: int, *, deadline: float) -> None:
         """Take a place in the queue for a request whose texts come later.
@@ -48,16 +48,16 @@ class Scheduler:
         Raises:
             QueueFullError: As many requests wait as may wait.
         """
-        if self.waiting_requests >= self._limits.max_queued_requests:
+        if self._waiting >= self._limits.max_queued_requests:
             raise QueueFullError(self._limits.max_queued_requests)
         self._requests[request] = _Request(deadline=deadline)
+        self._waiting += 1
 
     def enqueue(self, request: int, lengths: list[int]) -> bool:
         """Queue the texts of an admitted request, given as numbers of tokens; False if it was cancelled meanwhile."""
         entry = self._requests.get(request)
         if entry is None:
             return False
-        entry.enqueued = True
         entry.waiting.update(range(self._arrivals, self._arrivals + len(lengths)))
         for index, tokens in enumerate(lengths):
             self._insert(Item(request=request, index=index, tokens=tokens, arrival=self._arrivals))
@@ -71,6 +71,7 @@ class Scheduler:
         items = self._company(next(iter(self._by_arrival.values())))
         for item in items:
             entry = self._requests[item.request]
+            self._waiting -= not entry.started
             entry.started = True
             entry.computing += 1
             entry.waiting.discard(item.arrival)
@@ -94,6 +95,7 @@ class Scheduler:
         """Forget a request: its waiting texts are never computed. Unknown requests are ignored."""
         entry = self._requests.pop(request, None)
         if entry is not None:
+            self._waiting -= not entry.started
             for arrival in entry.waiting:
                 self._remove(self._by_arrival[arrival])
 
