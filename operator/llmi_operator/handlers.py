@@ -6,7 +6,7 @@ from typing import Any
 import kopf
 
 from llmi_operator import startup
-from llmi_operator.cluster.kinds import WATCHED, Kind
+from llmi_operator.kinds import WATCHED, Kind
 from llmi_operator.startup import Context
 
 

@@ -10,7 +10,7 @@ from llmi_api import labels
 from llmi_api.v1alpha1 import ConditionType, LLMInferenceStatus
 from llmi_operator.cluster.apply import Result, apply_plan
 from llmi_operator.cluster.client import Cluster
-from llmi_operator.cluster.kinds import INFERENCE
+from llmi_operator.kinds import INFERENCE
 from llmi_operator.cluster.read import read_live, read_observed
 from llmi_operator.errors import ClusterError, InvalidSpecError
 from llmi_operator.observed import Observed

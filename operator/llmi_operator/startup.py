@@ -15,7 +15,7 @@ import kopf
 from aiohttp import web
 
 from llmi_operator.cluster.client import ApiCluster
-from llmi_operator.cluster.kinds import INFERENCE, WATCHED
+from llmi_operator.kinds import INFERENCE, WATCHED
 from llmi_operator.errors import ClusterError, LeadershipLostError
 from llmi_operator.health import Health, start_health_server
 from llmi_operator.leader import Leader, LeaseTerms

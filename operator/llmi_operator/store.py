@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from llmi_api import labels
-from llmi_operator.cluster.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, WATCHED, Kind
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, WATCHED, Kind
 from llmi_operator.metrics import STORED_OBJECTS
 
 Object = dict[str, Any]

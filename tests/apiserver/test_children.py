@@ -179,6 +179,14 @@ def test_an_edit_keeps_the_node_port(space):
     assert space.need("service", "bert")["spec"]["ports"][0]["nodePort"] == port
 
 
+def test_the_type_of_the_service_can_be_changed(space):
+    space.apply(make_body(service={"type": "NodePort"}))
+    eventually(lambda: space.get("service", "bert"))
+    space.patch("llmi", "bert", {"spec": {"service": {"type": "ClusterIP"}}})
+    eventually(lambda: space.need("service", "bert")["spec"]["type"] == "ClusterIP")
+    assert "nodePort" not in space.need("service", "bert")["spec"]["ports"][0]
+
+
 def test_events_tell_of_changes_of_state(space):
     space.apply(make_body())
     space.wait_for_reason("bert", "Starting")

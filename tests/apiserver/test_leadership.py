@@ -86,14 +86,12 @@ def test_a_second_signal_while_stopping_does_no_harm(account, tmp_path):
 
 
 def test_after_an_outage_of_the_api_server_work_goes_on(control_plane, space, account, tmp_path):
-    one = OperatorProcess(account, tmp_path / "one")
-    one.start()
-    eventually(one.is_ready)
-    eventually(one.is_leader)
-    with control_plane.outage():
-        # Without a lease it may not write, so it goes and is started anew: by the kubelet in a cluster.
-        eventually(lambda: one.returncode is not None, seconds=30)
-        assert one.returncode == 3
+    with OperatorProcess(account, tmp_path / "one") as one:
+        eventually(one.is_leader)
+        with control_plane.outage():
+            # Without a lease it may not write, so it goes and is started anew: by the kubelet in a cluster.
+            eventually(lambda: one.returncode is not None, seconds=30)
+            assert one.returncode == 3
     with OperatorProcess(account, tmp_path / "two"):
         space.apply(make_body())
         eventually(lambda: space.get("deployment", "bert"))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmi_operator.cluster.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE, WATCHED
+from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE, WATCHED
 from llmi_operator.reconcile import REFUSED_AGAIN_SECONDS, Parts, one_pass
 from llmi_operator.store import Key, Store
 from llmi_testing.fake_cluster import FakeCluster, owners_of_replicas

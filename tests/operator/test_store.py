@@ -1,5 +1,5 @@
 from llmi_api import labels
-from llmi_operator.cluster.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, POD, SERVICE
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, POD, SERVICE
 from llmi_operator.store import OWNS_REPLICAS, Key, Store, owns_replicas
 from llmi_testing.inference import make_stored_body
 

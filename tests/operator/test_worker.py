@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from llmi_operator import worker
-from llmi_operator.cluster.kinds import DEPLOYMENT, INFERENCE
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_operator.reconcile import Outcome, Parts
 from llmi_operator.store import Key, Store

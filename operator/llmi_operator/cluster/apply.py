@@ -8,7 +8,7 @@ from typing import Any
 
 from llmi_api import labels
 from llmi_operator.cluster.client import HANDOVER_MANAGER, Cluster
-from llmi_operator.cluster.kinds import BY_NAME, CHILDREN, DEPLOYMENT, Kind
+from llmi_operator.kinds import BY_NAME, CHILDREN, DEPLOYMENT, Kind
 from llmi_operator.cluster.read import is_controlled_by
 from llmi_operator.errors import ClusterError
 from llmi_operator.observed import Refusal

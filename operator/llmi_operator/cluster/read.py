@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from llmi_operator.cluster.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SERVICE
+from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SERVICE
 from llmi_operator.observed import (
     AutoscalerState,
     ConditionState,

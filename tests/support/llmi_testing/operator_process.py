@@ -26,9 +26,13 @@ STOP_SECONDS = 25.0
 
 
 class OperatorProcess:
-    """Use it as a context manager: ready at the beginning, stopped at the end, its log printed after a failure."""
+    """Use it as a context manager: ready at the beginning, stopped at the end, its log printed after a failure.
 
-    def __init__(self, kubeconfig: Path, log: Path, **settings: str) -> None:
+    Without ``wait`` the block begins as soon as the process does.
+    """
+
+    def __init__(self, kubeconfig: Path, log: Path, *, wait: bool = True, **settings: str) -> None:
+        self._wait = wait
         self._kubeconfig = kubeconfig
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,7 +41,12 @@ class OperatorProcess:
 
     def __enter__(self) -> Self:
         self.start()
-        eventually(self.is_ready, seconds=40)
+        if self._wait:
+            try:
+                eventually(self.is_ready, seconds=40)
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
