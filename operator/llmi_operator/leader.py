@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from llmi_operator.cluster.client import Cluster
-from llmi_operator.kinds import LEASE
 from llmi_operator.errors import ClusterError, LeadershipLostError
+from llmi_operator.kinds import LEASE
 from llmi_operator.metrics import LEADER
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from llmi_api import labels
 from llmi_api.v1alpha1 import ConditionType, LLMInferenceStatus
 from llmi_operator.cluster.apply import Result, apply_plan
 from llmi_operator.cluster.client import Cluster
-from llmi_operator.kinds import INFERENCE
 from llmi_operator.cluster.read import read_live, read_observed
 from llmi_operator.errors import ClusterError, InvalidSpecError
+from llmi_operator.kinds import INFERENCE
 from llmi_operator.observed import Observed
 from llmi_operator.parse import parse_resource, parse_status
 from llmi_operator.plan import make_plan

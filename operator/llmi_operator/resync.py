@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from llmi_operator.cluster.client import Cluster
-from llmi_operator.kinds import WATCHED
 from llmi_operator.errors import ClusterError
+from llmi_operator.kinds import WATCHED
 from llmi_operator.metrics import RESYNC_TIME
 from llmi_operator.store import Key, Store
 from llmi_operator.workqueue import WorkQueue

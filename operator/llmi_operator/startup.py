@@ -15,9 +15,9 @@ import kopf
 from aiohttp import web
 
 from llmi_operator.cluster.client import ApiCluster
-from llmi_operator.kinds import INFERENCE, WATCHED
 from llmi_operator.errors import ClusterError, LeadershipLostError
 from llmi_operator.health import Health, start_health_server
+from llmi_operator.kinds import INFERENCE, WATCHED
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_operator.reconcile import Parts
 from llmi_operator.resync import Resync

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmi_operator.cluster.kinds import CHILDREN, INFERENCE, WATCHED
+from llmi_operator.kinds import CHILDREN, INFERENCE, WATCHED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ROLES = {name: DEPLOY / name / "role.yaml" for name in ("cluster-wide", "namespaced")}

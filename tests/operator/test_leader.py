@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmi_operator.kinds import LEASE
 from llmi_operator.errors import LeadershipLostError
+from llmi_operator.kinds import LEASE
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_testing.fake_cluster import FakeCluster
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from llmi_api import labels
 from llmi_operator.cluster.client import HANDOVER_MANAGER, Cluster
-from llmi_operator.kinds import BY_NAME, CHILDREN, DEPLOYMENT, Kind
 from llmi_operator.cluster.read import is_controlled_by
 from llmi_operator.errors import ClusterError
+from llmi_operator.kinds import BY_NAME, CHILDREN, DEPLOYMENT, Kind
 from llmi_operator.observed import Refusal
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Manifest, Plan

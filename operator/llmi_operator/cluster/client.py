@@ -8,8 +8,8 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from llmi_api import labels
-from llmi_operator.kinds import EVENT, INFERENCE, LEASE, Kind
 from llmi_operator.errors import ClusterError
+from llmi_operator.kinds import EVENT, INFERENCE, LEASE, Kind
 from llmi_operator.metrics import REQUESTS
 
 Object = dict[str, Any]

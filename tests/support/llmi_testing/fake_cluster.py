@@ -5,8 +5,8 @@ import itertools
 from typing import Any
 
 from llmi_api import labels
-from llmi_operator.cluster.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, LEASE, SERVICE, Kind
 from llmi_operator.errors import ClusterError
+from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, LEASE, SERVICE, Kind
 
 Object = dict[str, Any]
 Place = tuple[str, str, str]
