@@ -30,7 +30,7 @@ class ContainerState:
     """One container of a pod; at most one of waiting, running and terminated holds.
 
     Attributes:
-        started: Whether its start-up probe has succeeded.
+        started: Whether its start-up probe has succeeded; never for a download, which has none.
         waiting_reason: The kubelet's word for why it does not run; empty when it is not waiting.
         last: How it ended the time before.
     """
@@ -47,12 +47,17 @@ class ContainerState:
     last: Termination | None = None
 
     @property
+    def end(self) -> Termination | None:
+        """How it ended last; None when it has started since, or never ended."""
+        if self.terminated is not None:
+            return self.terminated
+        return None if self.started and self.running_since else self.last
+
+    @property
     def failure(self) -> Termination | None:
-        """How it failed last; None when it runs well or never failed."""
-        for end in (self.terminated, self.last):
-            if end is not None and (end.exit_code != 0 or end.reason == "OOMKilled"):
-                return end
-        return None
+        """How it failed last; None when it has got over it, or never failed."""
+        end = self.end
+        return end if end is not None and (end.exit_code != 0 or end.reason == "OOMKilled") else None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,15 @@ async def test_the_next_pass_writes_nothing_even_before_the_watch_has_caught_up(
     assert world.cluster.writes() == []
 
 
+async def test_an_edit_is_applied_once_even_before_the_watch_has_caught_up(world):
+    await world.settle()
+    world.write(replicas=3)
+    await one_pass(world.parts, KEY)
+    assert ("apply", "Deployment", "bert") in world.cluster.writes()
+    await one_pass(world.parts, KEY)
+    assert world.cluster.writes() == []
+
+
 async def test_a_new_operator_finds_nothing_to_write(world):
     await world.settle()
     world.parts = Parts(world.cluster, Store(), DEFAULTS, world.parts.now)

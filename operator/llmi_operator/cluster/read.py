@@ -113,7 +113,7 @@ def _read_container(item: _Body) -> ContainerState:
         name=item["name"],
         image=item.get("image", ""),
         ready=item.get("ready", False),
-        started=bool(item.get("started")),
+        started=bool(item.get("started")) and item["name"] != FETCH_CONTAINER,
         restarts=item.get("restartCount", 0),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),

@@ -74,8 +74,8 @@ def check_secret(pod: PodState, situation: Situation) -> Finding | None:
             name = key[1] or key[2]
             return Finding(
                 Reason.SECRET_MISSING,
-                f"The Secret for {_find_use(text, situation.resource)} has no key {name}: add the key, "
-                "or correct its name in the spec.",
+                f"The Secret {_find_secret(text, situation.resource)} has no key {name}: add the key, or correct its "
+                f"name in {_find_use(text, situation.resource)}.",
                 Outlook.FAULT,
             )
         if secret:
@@ -150,9 +150,9 @@ def check_out_of_memory(pod: PodState, situation: Situation) -> Finding | None:
 
 def check_start_timeout(pod: PodState, situation: Situation) -> Finding | None:
     """The server did not answer within the start-up time, so the kubelet ended it."""
-    end = pod.server and (pod.server.terminated or pod.server.last)
+    end = pod.server and pod.server.end
     timeout = situation.resource.spec.rollout.startup_timeout_seconds
-    if not end or not _outlived_startup(end, timeout) or (pod.server and pod.server.started):
+    if not end or not _outlived_startup(end, timeout):
         return None
     return Finding(
         Reason.PROBE_FAILING,
@@ -167,7 +167,7 @@ def check_crash(pod: PodState, _: Situation) -> Finding | None:
     for container in _containers(pod):
         end = container.failure
         if end is None and container.name != FETCH_CONTAINER:
-            end = container.terminated or container.last
+            end = container.end
         if end is None:
             continue
         lines = [line for line in end.message.splitlines() if line.strip()]
@@ -268,6 +268,14 @@ def _find_use(text: str, resource: Resource) -> str:
     if token and ("hub-token" in text or f'"{token.name}"' in text) and "api-key" not in text:
         return "spec.model.tokenSecret"
     return "spec.access.apiKeySecret"
+
+
+def _find_secret(text: str, resource: Resource) -> str:
+    """The name of the Secret that the message is about; the kubelet leaves it out when only a key is missing."""
+    access, token = resource.spec.access, resource.spec.model.token_secret
+    if _find_use(text, resource) == "spec.model.tokenSecret" and token:
+        return token.name
+    return access.api_key_secret.name if access and access.api_key_secret else ""
 
 
 def _explain_image(container: ContainerState, resource: Resource) -> str:

@@ -10,6 +10,7 @@ from llmi_operator.status.finding import Finding, Outlook, quote_words
 
 _NODES = re.compile(r"^(\d+)/(\d+) nodes are available: ?")
 _PART = re.compile(r"(\d+) (.+?)(?=, \d+ |$)")
+_AFTERTHOUGHT = re.compile(r"\.? (?:no new claims to deallocate|preemption:)")
 _CLAIM = re.compile(r"persistentvolumeclaim \"([^\"]+)\" (not found|is being deleted)", re.IGNORECASE)
 _UNBOUND = re.compile(
     r"unbound immediate PersistentVolumeClaims|volume node affinity conflict|bind PersistentVolumes", re.IGNORECASE
@@ -18,7 +19,8 @@ _UNBOUND = re.compile(
 
 def explain_unschedulable(message: str, resource: Resource, defaults: ServerDefaults) -> Finding:
     """Say why no node takes a replica, and what would help."""
-    text = message.partition(" preemption:")[0].strip().rstrip(".")
+    # What follows the first sentence is about DRA claims and preemption, which nobody asked about.
+    text = _AFTERTHOUGHT.split(message)[0].strip().rstrip(".")
     claim = _CLAIM.search(text)
     if claim:
         return Finding(
@@ -43,7 +45,7 @@ def explain_unschedulable(message: str, resource: Resource, defaults: ServerDefa
             Outlook.FAULT,
         )
     parts = [(int(count), fact.strip()) for count, fact in _PART.findall(text[nodes.end() :])]
-    facts = ", ".join(_explain_part(count, fact) for count, fact in parts) or quote_words(text)
+    facts = ", ".join(_explain_part(count, fact, resource) for count, fact in parts) or quote_words(text)
     return Finding(
         Reason.UNSCHEDULABLE,
         f"{nodes[1]}/{nodes[2]} nodes can take a replica: {facts}{_describe_needs(parts, resource, defaults)}. "
@@ -52,16 +54,18 @@ def explain_unschedulable(message: str, resource: Resource, defaults: ServerDefa
     )
 
 
-def _explain_part(count: int, fact: str) -> str:
+def _explain_part(count: int, fact: str, resource: Resource) -> str:
     have, do, are = ("has", "does", "is") if count == 1 else ("have", "do", "are")
     if fact.startswith("Insufficient "):
-        name = fact.removeprefix("Insufficient ")
+        name = fact.removeprefix("Insufficient ").replace("cpu", "CPU")
         return f"{count} {have} no free {name}" if "/" in name else f"{count} {have} too little free {name}"
     if "untolerated taint" in fact:
         taint = re.search(r"\{([^:}]+)", fact)
-        return f"{count} {have} the taint {taint[1] if taint else fact}"
+        return f"{count} {have} the taint {taint[1]}" if taint else f"{count} {have} a taint that is not tolerated"
     if "node affinity/selector" in fact:
-        return f"{count} {do} not match spec.scheduling.nodeSelector"
+        selector = (resource.spec.scheduling.node_selector if resource.spec.scheduling else None) or {}
+        wanted = ", ".join(f"{name}={value}" for name, value in sorted(selector.items()))
+        return f"{count} {do} not have the label {wanted} of spec.scheduling.nodeSelector"
     if "unschedulable" in fact:
         return f"{count} {are} closed for new pods"
     return f"{count} {fact}"
@@ -74,7 +78,9 @@ def _describe_needs(parts: list[tuple[int, str]], resource: Resource, defaults: 
     amounts = build_resources(
         spec.resources, defaults, downloads=spec.model.id is not None, accelerator=spec.accelerator
     )["requests"]
-    return "; a replica asks for " + ", ".join(f"{name} {amount}" for name, amount in sorted(amounts.items()))
+    return "; a replica asks for " + ", ".join(
+        f"{'CPU' if name == 'cpu' else name} {amount}" for name, amount in sorted(amounts.items())
+    )
 
 
 def _suggest(parts: list[tuple[int, str]], resource: Resource) -> str:

@@ -266,6 +266,31 @@ def case(name, spec, seen, reason, *words):
             "ProbeFailing",
         ),
         case(
+            "a download that succeeded at the second attempt",
+            {},
+            observed(
+                pod(fetch=container("fetch", terminated=end(0, reason="Completed"), last=end(73)), server=running())
+            ),
+            "Loading",
+        ),
+        case(
+            "a crash that the server has got over",
+            {},
+            observed(
+                pod(
+                    server=running(started=True, last=end(1)),
+                    conditions={"Ready": condition("False", seconds=5)},
+                )
+            ),
+            "Starting",
+        ),
+        case(
+            "a download that is tried again",
+            {},
+            observed(pod(fetch=running("fetch", last=end(73, failure("HubUnreachable", "No answer", "wait."))))),
+            "FetchFailed",
+        ),
+        case(
             "crash with a last word",
             {},
             observed(ended("server", 1, "line\nValueError: no\n")),
