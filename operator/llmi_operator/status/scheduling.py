@@ -65,6 +65,8 @@ def _explain_part(count: int, fact: str, resource: Resource) -> str:
     if "node affinity/selector" in fact:
         selector = (resource.spec.scheduling.node_selector if resource.spec.scheduling else None) or {}
         wanted = ", ".join(f"{name}={value}" for name, value in sorted(selector.items()))
+        if not wanted:
+            return f"{count} {do} not fit the replica's volume"
         return f"{count} {do} not have the label {wanted} of spec.scheduling.nodeSelector"
     if "unschedulable" in fact:
         return f"{count} {are} closed for new pods"

@@ -160,7 +160,7 @@ def case(name, spec, seen, reason, *words):
                 mount('MountVolume.SetUp failed for volume "hub-token" : references non-existent secret key: token')
             ),
             "SecretMissing",
-            "The Secret for spec.model.tokenSecret has no key token",
+            "The Secret hf has no key token: add the key, or correct its name in spec.model.tokenSecret.",
         ),
         case(
             "a mount failure that has passed",
@@ -202,11 +202,29 @@ def case(name, spec, seen, reason, *words):
             "nvidia.com/gpu 1. Free a nvidia.com/gpu",
         ),
         case(
-            "no node with the label",
-            {},
-            observed(unschedulable("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")),
+            "no node with the label, in the words of Kubernetes 1.36",
+            {"scheduling": {"nodeSelector": {"pool": "unicorn"}}},
+            observed(
+                unschedulable(
+                    "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node "
+                    "affinity/selector. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption "
+                    "is not helpful for scheduling."
+                )
+            ),
             "Unschedulable",
-            "1 does not match spec.scheduling.nodeSelector. Correct",
+            "1 has a taint that is not tolerated, 2 do not have the label pool=unicorn of spec.scheduling.nodeSelector.",
+        ),
+        case(
+            "too little CPU, in the words of Kubernetes 1.36",
+            {"resources": {"requests": {"cpu": "64"}}},
+            observed(
+                unschedulable(
+                    "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to "
+                    "deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+                )
+            ),
+            "Unschedulable",
+            "2 have too little free CPU; a replica asks for CPU 64,",
         ),
         case(
             "no nodes at all",
