@@ -169,5 +169,6 @@ class Observed:
         dated = [pod for pod in alive if pod.created_at is not None]
         if not dated:
             return tuple(alive)
-        newest = max(dated, key=lambda pod: (pod.created_at, pod.name)).revision
+        # Times are whole seconds: of two pods of one second, the one that does not answer yet is the newer one.
+        newest = max(dated, key=lambda pod: (pod.created_at, not pod.ready, pod.name)).revision
         return tuple(pod for pod in alive if pod.revision == newest)

@@ -34,8 +34,8 @@ def test_no_node_fits(space, pod):
     space.set_pod_status(pod, {"phase": "Pending", "conditions": [condition]})
     why = space.wait_for_reason("bert", "Unschedulable")
     assert why == (
-        "0/3 nodes can take a replica: 1 has the taint gpu, 2 have too little free cpu; a replica asks for "
-        "cpu 1, ephemeral-storage 4Gi, memory 3Gi. Lower spec.resources.requests, free room, or add a node."
+        "0/3 nodes can take a replica: 1 has the taint gpu, 2 have too little free CPU; a replica asks for "
+        "CPU 1, ephemeral-storage 4Gi, memory 3Gi. Lower spec.resources.requests, free room, or add a node."
     )
 
 

@@ -212,7 +212,8 @@ def case(name, spec, seen, reason, *words):
                 )
             ),
             "Unschedulable",
-            "1 has a taint that is not tolerated, 2 do not have the label pool=unicorn of spec.scheduling.nodeSelector.",
+            "1 has a taint that is not tolerated, ",
+            "2 do not have the label pool=unicorn of spec.scheduling.nodeSelector.",
         ),
         case(
             "too little CPU, in the words of Kubernetes 1.36",
@@ -425,6 +426,12 @@ def test_faults_of_an_older_version_are_history():
         observed(old, pod("new", created_at=NOW, fetch=running("fetch"))), Situation(make_resource(), DEFAULTS, NOW)
     )
     assert finding.reason == "Downloading"
+
+
+def test_of_two_versions_made_in_the_same_second_the_one_that_answers_is_the_older():
+    new = pod("a-new", server=container(waiting_reason="InvalidImageName"), revision="2")
+    seen = observed(ready_pod("z-old"), new, deployment=deployment(1, ready=1, total=2))
+    assert compute_finding(seen, Situation(make_resource(), DEFAULTS, NOW)).reason == "ImageUnavailable"
 
 
 def test_a_fault_of_one_pod_is_found_behind_a_healthy_one():
