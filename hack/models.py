@@ -8,7 +8,7 @@ from pathlib import Path
 import kind_cluster
 from images import model_image
 from loading import load
-from steps import Step, run_steps, sh
+from steps import LOG_DIR, Step, run_steps, sh
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = {
@@ -24,11 +24,16 @@ def folder_of(image: str) -> Path:
 
 def make(log: Path) -> None:
     """Make the models and their images, or find them made."""
-    support = {"PYTHONPATH": str(ROOT / "tests" / "support")}
     for image, command in IMAGES.items():
-        # In a process of its own: PyTorch is not something to keep in this one.
-        sh([sys.executable, "-m", *command, folder_of(image)], log, support)
+        make_one(command, folder_of(image), log)
         model_image(image, folder_of(image), log)
+
+
+def make_one(command: tuple[str, ...], folder: Path, log: Path | None = None) -> None:
+    """Fill a folder by a module of the tests' support, which keeps what it made in the cache."""
+    # In a process of its own: PyTorch is not something to keep in this one.
+    support = {"PYTHONPATH": str(ROOT / "tests" / "support")}
+    sh([sys.executable, "-m", *command, folder], log or LOG_DIR / "model.log", support)
 
 
 def put_on_nodes(_: Path) -> None:

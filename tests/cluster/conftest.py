@@ -8,6 +8,7 @@ import pytest
 import deploy
 import kind_cluster
 import models
+from llmi_testing.hub_pod import start_hub
 from llmi_testing.live_cluster import LiveCluster, eventually
 from problems import Problem
 
@@ -45,6 +46,15 @@ def make_namespace(kubectl, name, labels):
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
     # Pods may only be made once the namespace's default account is there.
     eventually(lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", 30)
+
+
+@pytest.fixture(scope="session")
+def hub(kubectl, server_image):
+    """A model hub in a pod; gives its address. Its namespace is not restricted: it reads a folder of the node."""
+    cluster = LiveCluster(kubectl, server_image, f"hub-{secrets.token_hex(3)}")
+    make_namespace(kubectl, cluster.namespace, {})
+    yield start_hub(cluster)
+    kubectl("delete", "namespace", cluster.namespace, "--wait=false")
 
 
 @pytest.fixture

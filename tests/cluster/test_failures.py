@@ -49,9 +49,14 @@ def test_a_claim_that_does_not_exist(cluster):
 
 
 def test_a_memory_limit_that_the_kernel_enforces(cluster):
-    # Room for Python, not for PyTorch: the kernel ends the process while it starts.
+    # Not even room for Python: the kernel ends the process while it starts.
+    cluster.apply("tight", resources={"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}})
+    cluster.wait_why("tight", "memory", "24Mi")
+
+
+def test_a_memory_limit_that_the_model_does_not_fit_is_said_before_it_is_loaded(cluster):
     cluster.apply("tight", resources={"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}})
-    cluster.wait_why("tight", "memory", "64Mi")
+    cluster.wait_why("tight", "MiB are free", "Raise the memory limit")
 
 
 def test_a_model_that_does_not_fit_the_task(cluster):

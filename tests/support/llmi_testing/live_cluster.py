@@ -58,7 +58,8 @@ class LiveCluster:
 
     def apply(self, name: str, *, task: str = "fill-mask", **spec: Any) -> None:
         """Apply an LLMInference: a tiny BERT in small pods, unless the fields say otherwise."""
-        body = manifest({"model": TINY_BERT, "task": task, "resources": SMALL, **spec}, name=name)
+        fields = {"model": TINY_BERT, "task": task, "resources": SMALL, **spec}
+        body = manifest({key: value for key, value in fields.items() if value is not None}, name=name)
         self("apply", "-f", "-", stdin=json.dumps(body))
 
     def patch(self, name: str, **spec: Any) -> None:
@@ -103,19 +104,23 @@ class LiveCluster:
 
     def wait_why(self, name: str, *words: str, seconds: float = START_SECONDS) -> str:
         """Wait until the sentence holds all the words; give it."""
-        return eventually(
-            lambda: (
-                why
-                if all(word in (why := self.status(name).get("why") or "") for word in words)
-                else self._last_seen(name)
-            ),
-            f"why of {name} holds {words}",
-            seconds,
-        )
+        seen: list[str] = []
 
-    def _last_seen(self, name: str) -> str:
-        print(f"why of {name}: {self.get('llmi', name).get('status', {}).get('why')}")
-        return ""
+        def look() -> str:
+            why: str = self.status(name).get("why") or ""
+            if [why] != seen[-1:]:
+                seen.append(why)
+            return why if all(word in why for word in words) else ""
+
+        try:
+            return eventually(look, f"why of {name} holds {words}", seconds)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *seen])) from None
+
+    def has_metrics(self) -> bool:
+        """Whether the metrics-server has seen a pod of the namespace."""
+        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{self.namespace}/pods"
+        return bool(json.loads(self.kubectl("get", "--raw", path))["items"])
 
     def ask(self, url: str, body: Any | None = None, **headers: str) -> tuple[int, Any]:
         """Send one request from a pod in the namespace; give the HTTP status and the JSON of the answer."""
@@ -139,9 +144,20 @@ class LiveCluster:
             self("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
         return "client"
 
-    def run_pod(self, name: str, arguments: list[str], *files: str, node: str | None = None) -> None:
-        """Run Python of the server's image with some files of tests/support beside it, as restricted as any pod."""
+    def run_pod(
+        self,
+        name: str,
+        arguments: list[str],
+        *files: str,
+        node: str | None = None,
+        volumes: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """Run Python of the server's image with some files of tests/support beside it, as restricted as any pod.
+
+        ``volumes`` maps paths to volume sources.
+        """
         self("create", "configmap", name, *(f"--from-file={SUPPORT / file}" for file in files))
+        more = list((volumes or {}).items())
         container = {
             "name": "main",
             "image": self.server_image,
@@ -149,7 +165,10 @@ class LiveCluster:
             "env": [{"name": "PYTHONPATH", "value": "/support"}],
             "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            "volumeMounts": [{"name": "support", "mountPath": "/support"}],
+            "volumeMounts": [
+                {"name": "support", "mountPath": "/support"},
+                *({"name": f"volume-{i}", "mountPath": path} for i, (path, _) in enumerate(more)),
+            ],
         }
         spec: dict[str, Any] = {
             **({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}),
@@ -158,7 +177,10 @@ class LiveCluster:
             "automountServiceAccountToken": False,
             "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
-            "volumes": [{"name": "support", "configMap": {"name": name}}],
+            "volumes": [
+                {"name": "support", "configMap": {"name": name}},
+                *({"name": f"volume-{i}", **source} for i, (_, source) in enumerate(more)),
+            ],
         }
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
         self("apply", "-f", "-", stdin=json.dumps(pod))
