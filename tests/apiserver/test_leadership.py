@@ -82,7 +82,8 @@ def test_a_second_signal_while_stopping_does_no_harm(account, tmp_path):
     with OperatorProcess(account, tmp_path / "log") as process:
         process._process.terminate()
         assert process.stop() == 0
-    assert [line for line in process.lines() if line["level"] == "error"] == []
+    # kopf complains when it is stopped while it scans the API; a second signal used to end in a traceback of asyncio.
+    assert [line for line in process.lines() if line["level"] == "error" and line["logger"] == "asyncio"] == []
 
 
 def test_after_an_outage_of_the_api_server_work_goes_on(control_plane, space, account, tmp_path):
