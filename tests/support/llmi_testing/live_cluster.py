@@ -190,9 +190,7 @@ class LiveCluster:
         """Send requests at a steady rate from a pod while the block runs."""
         name = f"load-{secrets.token_hex(3)}"
         settings = json.dumps({"url": url, "rate": rate, "body": body})
-        self.run_pod(
-            name, ["/support/steady_load.py", settings], {"steady_load.py": (SUPPORT / "steady_load.py").read_text()}
-        )
+        self.run_pod(name, ["/support/steady_load.py", settings], "steady_load.py")
         load = Load(self, name)
         eventually(lambda: load.progress().get("answered", 0) > 0, "the load is answered")
         try:
