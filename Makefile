@@ -49,16 +49,16 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 
 ##@ Test it
 test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
-	$(BIN)/python hack/test.py unit apiserver cluster gpu
+	$(BIN)/python hack/run_tests.py unit apiserver cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
-	$(BIN)/python hack/test.py unit
+	$(BIN)/python hack/run_tests.py unit
 
 test-apiserver: $(READY) ## The operator against a real kube-apiserver
-	$(BIN)/python hack/test.py apiserver
+	$(BIN)/python hack/run_tests.py apiserver
 
 test-cluster: $(READY) ## The product on the local cluster
-	$(BIN)/python hack/test.py cluster
+	$(BIN)/python hack/run_tests.py cluster
 
 ##@ Run it
 images: $(READY) ## Build the operator's and the server's image with docker

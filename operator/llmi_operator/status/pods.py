@@ -190,7 +190,7 @@ def check_silence(pod: PodState, situation: Situation) -> Finding | None:
     if silent < SILENCE_SECONDS:
         return Finding(
             Reason.STARTING,
-            f"The replica {pod.name} does not answer /readyz at the moment.",
+            f"The replica {pod.name} is not ready at the moment.",
             Outlook.PROGRESS,
             recheck_seconds=SILENCE_SECONDS - silent + 1,
         )

@@ -1,4 +1,4 @@
-"""Runs tiers of tests and tells at the end what ran, what was skipped and why: ``python hack/test.py unit cluster``.
+"""Runs tiers of tests and tells what ran, what was skipped and why: ``python hack/run_tests.py unit cluster``.
 
 ``PYTEST_ARGS`` is added to every run of pytest. Exit code 1: a test failed.
 """
