@@ -61,7 +61,7 @@ test-cluster: $(READY) ## The product on the local cluster
 	$(BIN)/python hack/run_tests.py cluster
 
 ##@ Run it
-images: $(READY) ## Build the operator's and the server's image with docker
+images: $(READY) ## Build the images with docker (TORCH=cuda: the one for NVIDIA GPUs as well)
 	$(BIN)/python hack/images.py build
 
 cluster: $(READY) ## Bring up a local kind cluster (CLUSTER_MODE=auto|pull|build, CLUSTER=kind|current)

@@ -1,8 +1,8 @@
 """Builds the operator's and the server's image, and small images that only carry a model.
 
-``python hack/images.py build``. Where images can be pulled, this is plain ``docker build``. Elsewhere the base images
-are those that hack/debian.py makes, and the Python packages are downloaded beforehand by their locked hashes, so
-that the build itself needs no network at all.
+``python hack/images.py build``; with ``TORCH=cuda`` the server's image for NVIDIA GPUs as well. Where images can be
+pulled, this is plain ``docker build``. Elsewhere the base images are those that hack/debian.py makes, and the Python
+packages are downloaded beforehand by their locked hashes, so that the build itself needs no network at all.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from steps import Step, run_steps, say, sh, tell_and_exit
 from torch_wheel import build_slim_wheel, install_from_index
 
 ROOT = Path(__file__).resolve().parent.parent
-WHEELS = ROOT / "build" / "image-wheels"
 OPERATOR_IMAGE = "llminference/operator:dev"
 SERVER_IMAGE = "llminference/server:dev"
+CUDA_IMAGE = "llminference/server:dev-cuda"
 BUILT = (OPERATOR_IMAGE, SERVER_IMAGE)
 INPUTS_LABEL = "llminference.dev/inputs"
 BASES = {"BASE_IMAGE": f"{BASE_IMAGE}:bookworm", "BUILD_IMAGE": f"{BASE_IMAGE}:bookworm-build"}
@@ -41,20 +41,24 @@ SERVER_INPUTS = (
 def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
     """Give the steps that leave both images in Docker; packages are fetched at once, builds wait for ``after``."""
     offline = mode is Mode.BUILD
-    fetches = [_fetch_step(name) for name in ("build", "operator", "server", "torch")] if offline else []
+    cuda = os.environ.get("TORCH") == "cuda"
+    names = ("build", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))
+    fetches = [_fetch_step(name) for name in names] if offline else []
     torch = [_torch_step()] if offline else []
     first = (*after, *(step.name for step in fetches))
-    return [
-        *fetches,
-        *torch,
+    builds = [
         Step("operator image", lambda log: _build_operator(log, offline=offline), after=first),
-        # One build at a time: both unpack packages and compile them.
+        # One build at a time: each unpacks packages and compiles them.
         Step(
             "server image",
             lambda log: _build_server(log, offline=offline),
             after=("operator image", *(step.name for step in torch)),
         ),
     ]
+    if cuda:
+        for_cuda = Step("server image for CUDA", lambda log: _build_cuda(log, offline=offline), after=("server image",))
+        builds.append(for_cuda)
+    return [*fetches, *torch, *builds]
 
 
 def _packages(name: str) -> Artifact:
@@ -100,12 +104,17 @@ def _build_operator(log: Path, *, offline: bool) -> None:
 
 
 def _build_server(log: Path, *, offline: bool) -> None:
-    if not offline:
-        torch = os.environ.get("TORCH") or ("cpu" if install_from_index(sys.executable, check_only=True) else "cuda")
-        _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": torch}, {}, log)
+    if not offline and install_from_index(sys.executable, check_only=True):
+        _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "cpu"}, {}, log)
         return
-    folders = {name: _packages(name).path for name in ("build", "server", "torch")}
+    folders = {name: _packages(name).path for name in ("build", "server", "torch")} if offline else {}
     _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "wheels"}, folders, log, extra=build_slim_wheel())
+
+
+def _build_cuda(log: Path, *, offline: bool) -> None:
+    names = {"build": "build", "server": "server", "torch": "torch-cuda"}
+    folders = {folder: _packages(name).path for folder, name in names.items()} if offline else {}
+    _build(CUDA_IMAGE, SERVER_INPUTS, {"TORCH": "cuda"}, folders, log)
 
 
 def _build(
