@@ -28,7 +28,7 @@ def other_name_for(image):
     """The same image under a second name, on every node, without moving it again."""
     node_image = "docker.io/" + image
     other = node_image + "-again"
-    for node in kind_cluster.nodes():
+    for node in kind_cluster.workers():
         tag = ["docker", "exec", node.name, "ctr", "--namespace=k8s.io", "images", "tag", "--force", node_image, other]
         subprocess.run(tag, check=True, capture_output=True)
     return other.removeprefix("docker.io/")
