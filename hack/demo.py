@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import current
 import models
 from bringing_up import bring_up
 from deploy import environment, is_current, kubectl
@@ -35,7 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE = "llminference-demo"
 LOCAL_EXAMPLES = ("examples/local/minilm.yaml", "examples/local/tiny-bert.yaml")
 HUB_EXAMPLES = ("examples/bert-large-uncased.yaml",)
-READY_SECONDS = 1800 if os.environ.get("CLUSTER_MODE") == "pull" else 600
+READY_SECONDS = 600
+DOWNLOAD_SECONDS = 1800
 QUESTION = "How do I get my money back?"
 SENTENCES = (
     "Refunds are paid within five days.",
@@ -61,7 +63,7 @@ def main() -> None:
     for example in examples:
         say(f"$ kubectl apply -n {NAMESPACE} -f {example}")
         say(cluster("apply", "-n", NAMESPACE, "-f", str(ROOT / example)).strip())
-    _watch(cluster)
+    _watch(cluster, READY_SECONDS if offline else DOWNLOAD_SECONDS)
     if offline:
         _rank_sentences(cluster)
         _fill_mask(cluster, "tiny-bert", "The capital of France is [MASK].")
@@ -74,6 +76,7 @@ def main() -> None:
 def _bring_up() -> bool:
     """Bring up cluster, images, models and operator; tell whether the models must come from this machine."""
     if is_current():
+        current.check()
         run_steps(deploy_steps())
         return False
 
@@ -94,10 +97,10 @@ def _ensure_namespace(cluster: Kubectl) -> None:
     cluster("apply", "-f", "-", stdin=json.dumps(namespace))
 
 
-def _watch(cluster: Kubectl) -> None:
+def _watch(cluster: Kubectl, seconds: float) -> None:
     """Show the table whenever it changes, until every resource is ready."""
     say(f"$ kubectl get llminference -n {NAMESPACE} --watch")
-    shown, deadline = "", time.monotonic() + READY_SECONDS
+    shown, deadline = "", time.monotonic() + seconds
     while True:
         items = cluster.items("llminference", "-n", NAMESPACE)
         states = [(item["metadata"]["name"], *_ready(item)) for item in items]
@@ -111,9 +114,7 @@ def _watch(cluster: Kubectl) -> None:
             return
         if time.monotonic() > deadline:
             late = "; ".join(f"{name}: {why}" for name, ready, why in states if not ready)
-            raise NotServed(
-                f"Not ready after {READY_SECONDS} s. {late}", f"kubectl -n {NAMESPACE} describe llminference"
-            )
+            raise NotServed(f"Not ready after {seconds:.0f} s. {late}", f"kubectl -n {NAMESPACE} describe llminference")
         time.sleep(0.5)
 
 
