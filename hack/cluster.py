@@ -24,7 +24,7 @@ from docker_engine import answers, image_ids, own_docker_pid, remove_own_docker_
 from kubectl import whats_missing
 from loading import load
 from mode import Mode
-from problems import Problem, Refused, Unhealthy
+from problems import CommandFailed, Problem, Refused, Unhealthy
 from steps import Step, run_steps, say, sh, tell_and_exit
 
 APISERVER_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
@@ -108,8 +108,17 @@ def _down(options: argparse.Namespace) -> None:
 
 def _remove_images(log: Path) -> None:
     kind_cluster.delete(log)
-    if ids := image_ids("llminference/*"):
-        sh(["docker", "image", "rm", "--force", *ids], log)
+    if own_docker_pid():
+        return  # all its data goes
+    left = []
+    for identity in image_ids("llminference/*"):
+        try:
+            sh(["docker", "image", "rm", "--force", identity], log)
+        except CommandFailed:
+            left.append(identity)
+    if left:
+        # Nameless stages of an earlier build stand on them; whether those may go is not ours to say.
+        say(f"Docker keeps {', '.join(left)} for nameless images: `docker image prune` removes both.")
 
 
 def _load(options: argparse.Namespace) -> None:
