@@ -281,7 +281,11 @@ class Rollout(Model):
         default=30, ge=0, le=3600, description="Longest time a stopping replica gets to answer what it accepted."
     )
     startup_timeout_seconds: int = Field(
-        default=1800, ge=30, le=86400, description="Longest time from pod start to the first answer, download included."
+        default=1800,
+        ge=30,
+        le=86400,
+        description="Longest time from a server's start to its first answer; then it is started anew. "
+        "A rollout that takes a minute longer than this, download included, is reported as stuck.",
     )
 
 
