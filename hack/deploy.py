@@ -120,7 +120,7 @@ def main() -> None:
     """Entry point of ``make deploy``."""
     up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=2)
     say(sizes())
-    say(f"The operator runs. Next: kubectl --kubeconfig {kind_cluster.KUBECONFIG} apply -f examples/")
+    say(f"The operator runs. Next: kubectl --kubeconfig {kind_cluster.KUBECONFIG} apply -f examples/local/")
 
 
 if __name__ == "__main__":
