@@ -20,17 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import current
-import models
-from bringing_up import bring_up
-from deploy import environment, is_current, kubectl
-from deploy import steps as deploy_steps
-from images import steps as image_steps
-from kind_cluster import mode_of, nodes
+from deploy import environment, kubectl, up
 from kubectl import Kubectl
 from mode import Mode
 from problems import Problem
-from steps import Step, run_steps, say, tell_and_exit
+from steps import say, tell_and_exit
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE = "llminference-demo"
@@ -56,7 +50,7 @@ class NotServed(Problem):
 def main() -> None:
     """Run the whole demonstration."""
     started = time.monotonic()
-    offline = _bring_up()
+    offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), None)
     cluster = kubectl()
     _ensure_namespace(cluster)
     examples = LOCAL_EXAMPLES if offline else HUB_EXAMPLES
@@ -71,24 +65,6 @@ def main() -> None:
         _fill_mask(cluster, "bert", "The capital of France is [MASK].")
     _tell_next(cluster, examples[0])
     say(f"\nDone in {time.monotonic() - started:.0f} s.")
-
-
-def _bring_up() -> bool:
-    """Bring up cluster, images, models and operator; tell whether the models must come from this machine."""
-    if is_current():
-        current.check()
-        run_steps(deploy_steps())
-        return False
-
-    def beside(mode: Mode, after: tuple[str, ...]) -> list[Step]:
-        made = [Step("models", models.make)] if mode is Mode.BUILD else []
-        return [*made, *image_steps(mode, after)]
-
-    bring_up(Mode(os.environ.get("CLUSTER_MODE", "auto")), None, beside=beside)
-    offline = mode_of(nodes()) is Mode.BUILD
-    loads = [Step("models onto the nodes", models.put_on_nodes)] if offline else []
-    run_steps([*loads, *deploy_steps(after=tuple(step.name for step in loads))])
-    return offline
 
 
 def _ensure_namespace(cluster: Kubectl) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import current
 import kind_cluster
+import models
 from bringing_up import bring_up
 from docker_engine import image_id
-from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE, sizes
+from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE
 from images import steps as image_steps
 from kubectl import Kubectl
 from loading import load
@@ -40,13 +41,26 @@ def kubectl() -> Kubectl:
     return current.kubectl() if is_current() else kind_cluster.kubectl()
 
 
-def up(mode: Mode, workers: int | None) -> None:
-    """Bring up the cluster with our images built beside it, and the operator on it."""
+def up(mode: Mode, workers: int | None) -> bool:
+    """Bring up the cluster with our images built beside it, and the operator on it.
+
+    Returns:
+        Whether the models must come from this machine: then those of hack/models.py are on the nodes.
+    """
     if is_current():
         current.check()
-    else:
-        bring_up(mode, workers, beside=image_steps)
-    run_steps(steps())
+        run_steps(steps())
+        return False
+    bring_up(mode, workers, beside=_beside)
+    offline = kind_cluster.mode_of(kind_cluster.nodes()) is Mode.BUILD
+    loads = [Step("models onto the nodes", models.put_on_nodes)] if offline else []
+    run_steps([*loads, *steps(after=tuple(step.name for step in loads))])
+    return offline
+
+
+def _beside(mode: Mode, after: tuple[str, ...]) -> list[Step]:
+    made = [Step("models", models.make)] if mode is Mode.BUILD else []
+    return [*made, *image_steps(mode, after)]
 
 
 def steps(after: tuple[str, ...] = ()) -> list[Step]:
@@ -118,9 +132,10 @@ def environment(cluster: Kubectl) -> dict[str, str]:
 
 def main() -> None:
     """Entry point of ``make deploy``."""
-    up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=2)
-    say(sizes())
-    say(f"The operator runs. Next: kubectl --kubeconfig {kind_cluster.KUBECONFIG} apply -f examples/local/")
+    offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
+    example = "local/" if offline else "bert-large-uncased.yaml"
+    with_kubeconfig = "" if is_current() else f" --kubeconfig {kind_cluster.KUBECONFIG}"
+    say(f"The operator runs. Next: kubectl{with_kubeconfig} apply -f examples/{example}")
 
 
 if __name__ == "__main__":
