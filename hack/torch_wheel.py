@@ -11,7 +11,6 @@ The slim wheel is kept in the cache folder and used by the virtual environment a
 """
 
 import argparse
-import hashlib
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cache import cache_root, key_of
 from elf import stand_in_library, undefined_symbols
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,20 +44,14 @@ DROPPED = ("torch/include/", "torch/test/", "torch/share/", "torch/bin/protoc", 
 PROBE_SECONDS = 20
 
 
-def cache_folder() -> Path:
-    """The folder that keeps what is slow to make; ``LLMI_CACHE`` moves it."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("LLMI_CACHE") or Path(base) / "llminference")
-
-
 def build_slim_wheel() -> Path:
     """Make the slim wheel, or find it in the cache.
 
     Raises:
         subprocess.CalledProcessError: the package index did not give the pinned files.
     """
-    key = hashlib.sha256(LOCK.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:12]
-    target = cache_folder() / "wheels" / key / WHEEL_NAME
+    key = key_of(LOCK, Path(__file__), Path(__file__).with_name("elf.py"))
+    target = cache_root() / "wheels" / key / WHEEL_NAME
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

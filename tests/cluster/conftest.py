@@ -45,7 +45,9 @@ def make_namespace(kubectl, name, labels):
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
     # Pods may only be made once the namespace's default account is there.
-    eventually(lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", 30)
+    eventually(
+        lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", seconds=30
+    )
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,11 @@ def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
         return cluster.get("deployment", "busy")["spec"]["replicas"]
 
     # What the start has cost is not load: the metric must calm down first.
-    eventually(lambda: replicas() == 1, "one replica", 120)
+    eventually(lambda: replicas() == 1, "one replica", seconds=120)
     with cluster.load(url, rate=20, body=BODY) as load:
-        eventually(lambda: replicas() == 2, "a second replica is asked for", 180)
-        eventually(lambda: cluster.status("busy").get("ready") == "2/2", "both serve", 180)
+        eventually(lambda: replicas() == 2, "a second replica is asked for", seconds=180)
+        eventually(lambda: cluster.status("busy").get("ready") == "2/2", "both serve", seconds=180)
     assert load.result["failed"] == 0, load.result
-    eventually(lambda: replicas() == 1, "one replica again", 240)
+    eventually(lambda: replicas() == 1, "one replica again", seconds=240)
     cluster.wait_ready("busy")
     assert cluster.status("busy")["ready"] == "1/1"

@@ -53,7 +53,7 @@ def test_edits_of_limits_replicas_and_image_lose_no_request(served, server_image
 def test_a_child_that_somebody_deletes_comes_back(served, kind):
     old = served.get(kind, "tiny")["metadata"]["uid"]
     served("delete", kind, "tiny", "--wait=true")
-    new = eventually(lambda: served.get(kind, "tiny"), "it is back", 15)
+    new = eventually(lambda: served.get(kind, "tiny"), "it is back", seconds=15)
     assert new["metadata"]["uid"] != old
     served.wait_ready("tiny")
 
@@ -61,7 +61,9 @@ def test_a_child_that_somebody_deletes_comes_back(served, kind):
 def test_an_edit_by_hand_of_a_field_of_ours_is_reverted_and_a_foreign_one_is_kept(served):
     served("patch", "service", "tiny", "--type=merge", "-p", '{"spec":{"selector":{"app":"mine"}}}')
     served("annotate", "service", "tiny", "example.com/note=kept")
-    eventually(lambda: "app" not in served.get("service", "tiny")["spec"]["selector"], "the selector is ours", 15)
+    eventually(
+        lambda: "app" not in served.get("service", "tiny")["spec"]["selector"], "the selector is ours", seconds=15
+    )
     assert served.get("service", "tiny")["metadata"]["annotations"]["example.com/note"] == "kept"
 
 
@@ -77,9 +79,9 @@ def test_the_leader_dies_and_another_goes_on_without_restarting_a_model(served):
         body = json.loads(served.kubectl(*system, "get", "lease", lease["metadata"]["name"], "-o", "json"))
         return body["spec"].get("holderIdentity")
 
-    eventually(lambda: holder() not in {leader, None, ""}, "another leads", 60)
+    eventually(lambda: holder() not in {leader, None, ""}, "another leads", seconds=60)
     served("delete", "service", "tiny")
-    eventually(lambda: served.get("service", "tiny"), "the new leader works", 30)
+    eventually(lambda: served.get("service", "tiny"), "the new leader works", seconds=30)
     assert pod_names(served) == pods
     restarts = [s["restartCount"] for p in served.objects("pods", "tiny") for s in p["status"]["containerStatuses"]]
     assert restarts == [0]

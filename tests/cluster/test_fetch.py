@@ -80,7 +80,7 @@ def test_a_model_of_the_size_of_bert_large_is_fetched_and_answers_within_its_mem
     assert len(answer) == 1
     pod = cluster.objects("pods", "large")[0]
     assert [state["restartCount"] for state in pod["status"]["containerStatuses"]] == [0]
-    used = eventually(lambda: _memory_mebibytes(cluster, pod["metadata"]["name"]), "metrics of the pod", 60)
+    used = eventually(lambda: _memory_mebibytes(cluster, pod["metadata"]["name"]), "metrics of the pod", seconds=60)
     print(f"bert-large uses {used} MiB")
     assert 300 < used < 3072
 

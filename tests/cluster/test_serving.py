@@ -56,7 +56,7 @@ def test_a_load_balancer_that_never_comes_is_said_while_the_inside_address_answe
     assert tiny.ask(tiny.status("tiny")["url"], PARIS)[0] == 200
     tiny.patch("tiny", service={"type": "ClusterIP"})
     tiny.wait_ready("tiny")
-    eventually(lambda: (status := tiny.status("tiny")) and not status.get("why"), "nothing is left to say", 30)
+    eventually(lambda: (status := tiny.status("tiny")) and not status.get("why"), "nothing is left to say", seconds=30)
 
 
 def test_kubectl_wait_and_scale_do_what_their_users_expect(tiny):
@@ -84,7 +84,7 @@ def test_nothing_is_written_while_nothing_changes(tiny):
 def test_deleting_it_removes_all_it_made(tiny):
     tiny("delete", "llmi", "tiny", "--wait=true")
     kinds = "deployments,replicasets,pods,services,hpa"
-    eventually(lambda: not tiny.objects(kinds, "tiny"), "nothing is left", 90)
+    eventually(lambda: not tiny.objects(kinds, "tiny"), "nothing is left", seconds=90)
 
 
 def cosine(a, b):

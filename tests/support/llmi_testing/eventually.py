@@ -8,14 +8,17 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.1
 
 
-def eventually(look: Callable[[], Result], *, seconds: float = 20.0) -> Result:
-    """Call until it gives something true and raises no AssertionError; the last failure is raised at the deadline."""
+def eventually(look: Callable[[], Result], what: str = "it is true", *, seconds: float = 20.0) -> Result:
+    """Call until it gives something true and raises no AssertionError; the last failure is raised at the deadline.
+
+    ``what`` says in the failure what was waited for.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
             result = look()
             if result or time.monotonic() > deadline:
-                assert result, f"never became true: {result!r}"
+                assert result, f"not within {seconds:.0f} s: {what}; seen last: {result!r}"
                 return result
         except AssertionError:
             if time.monotonic() > deadline:

@@ -7,34 +7,25 @@ take the way through the Service and never leave the cluster's network.
 import json
 import secrets
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kubectl import Kubectl
+from llmi_testing.eventually import eventually as eventually_soon
 from llmi_testing.manifests import manifest
 
-T = TypeVar("T")
 SUPPORT = Path(__file__).parent
-POLL_SECONDS = 0.25
 START_SECONDS = 150.0
 TINY_BERT = {"image": {"reference": "llminference/model-tiny-bert:dev"}}
 MINILM = {"image": {"reference": "llminference/model-minilm:dev"}}
 SMALL = {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1500Mi"}}
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = START_SECONDS) -> T:
-    """Look until the answer is true; AssertionError tells what was waited for and what was seen last."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}; seen last: {seen!r}")
-        time.sleep(POLL_SECONDS)
+# A pod that loads a model on a busy machine takes a while.
+eventually = partial(eventually_soon, seconds=START_SECONDS)
 
 
 class LiveCluster:
@@ -92,7 +83,7 @@ class LiveCluster:
         eventually(
             lambda: self.condition(name, "Ready").get("status") == "True" or self._give_up(name),
             f"{name} is Ready ({self.get('llmi', name).get('status', {}).get('why')})",
-            seconds,
+            seconds=seconds,
         )
         return self.status(name)
 
@@ -113,7 +104,7 @@ class LiveCluster:
             return why if all(word in why for word in words) else ""
 
         try:
-            return eventually(look, f"why of {name} holds {words}", seconds)
+            return eventually(look, f"why of {name} holds {words}", seconds=seconds)
         except AssertionError as error:
             raise AssertionError("\n".join([str(error), *seen])) from None
 
@@ -220,5 +211,5 @@ class Load:
         """Stop sending, wait for the answers that are under way, and keep the counts."""
         stop = "import os, signal; os.kill(1, signal.SIGTERM)"
         self._cluster("exec", self._pod, "--", "/opt/llmi/bin/python", "-c", stop)
-        eventually(lambda: self.progress().get("done"), "the load ends", 90)
+        eventually(lambda: self.progress().get("done"), "the load ends", seconds=90)
         self.result = self.progress()
