@@ -80,18 +80,13 @@ class LiveCluster:
 
     def wait_ready(self, name: str, seconds: float = START_SECONDS) -> dict[str, Any]:
         """Wait until all replicas of the current spec serve; give the status."""
-        eventually(
-            lambda: self.condition(name, "Ready").get("status") == "True" or self._give_up(name),
-            f"{name} is Ready ({self.get('llmi', name).get('status', {}).get('why')})",
-            seconds=seconds,
-        )
-        return self.status(name)
 
-    def _give_up(self, name: str) -> bool:
-        stalled = self.condition(name, "Stalled")
-        if stalled.get("status") == "True":
-            raise AssertionError(f"{name} is stalled: {stalled['message']}")
-        return False
+        def look() -> dict[str, Any]:
+            why = self.get("llmi", name).get("status", {}).get("why")
+            assert self.condition(name, "Ready").get("status") == "True", f"{name} is not Ready: {why}"
+            return self.status(name)
+
+        return eventually(look, seconds=seconds)
 
     def wait_why(self, name: str, *words: str, seconds: float = START_SECONDS) -> str:
         """Wait until the sentence holds all the words; give it."""
