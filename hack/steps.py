@@ -70,7 +70,9 @@ class StepFailed(Problem):
     def __init__(self, step: Step, cause: BaseException, log: Path) -> None:
         tail = "\n".join(f"  | {line}" for line in last_lines(log, TAIL_LINES))
         why = cause.what if isinstance(cause, Problem) else f"{type(cause).__name__}: {cause}"
-        remedy = step.remedy or (cause.remedy if isinstance(cause, Problem) else "")
+        # A problem knows its own way out; a command that failed knows only where its output is.
+        own = cause.remedy if isinstance(cause, Problem) else ""
+        remedy = (step.remedy or own) if isinstance(cause, CommandFailed) else (own or step.remedy)
         super().__init__(
             f"Step “{step.name}” failed: {why}" + (f"\nEnd of {log}:\n{tail}" if tail else ""),
             remedy or f"read {log}, correct the cause, and run the same command again: finished steps are kept",
