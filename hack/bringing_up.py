@@ -44,11 +44,13 @@ def bring_up(
 
 def _bring_up(wanted: Mode, workers: int | None, beside: Beside) -> None:
     started = time.monotonic()
-    if not answers():
+    was_running = answers()
+    if not was_running:
         run_steps([Step("Docker", ensure_docker)])
     present = kind_cluster.nodes()
     if present:
-        why = _why_not_usable(present, wanted, workers)
+        # Nodes that were stopped with Docker come back with other addresses, or not at all.
+        why = _why_not_usable(present, wanted, workers) if was_running else "Docker did not run, nor did its nodes"
         if why is None:
             say(f"The cluster is up and healthy; KUBECONFIG={kind_cluster.KUBECONFIG}")
             run_steps(beside(kind_cluster.mode_of(present), ()))

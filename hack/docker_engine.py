@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ BUILD_PACKAGES = ("debootstrap", "debian-archive-keyring", "iptables", "iproute2
 START_SECONDS = 40.0
 STOP_SECONDS = 40.0
 CAP_SYS_RESOURCE = 24
+_CONTAINERD = Path("/var/run/docker/containerd")  # where dockerd keeps the one that it starts
 _WRAPPER = Path(__file__).resolve().parent / "node" / "runc-nores"
 
 
@@ -163,6 +165,7 @@ def _start_dockerd() -> None:
         argv += ["--add-runtime", f"nores={wrapper}", "--default-runtime", "nores"]
     say(f"Docker does not run: starting dockerd (log {engine}/dockerd.log; `down` stops it).")
     _pid_file().unlink(missing_ok=True)  # of a daemon that was killed; dockerd refuses to start beside it
+    _end_leftover_containerd()
     with (engine / "dockerd.log").open("ab") as out:
         # A session of its own, so that it outlives make and this terminal.
         process = subprocess.Popen(
@@ -174,6 +177,16 @@ def _start_dockerd() -> None:
             f"dockerd was started but does not answer; its log {engine}/dockerd.log ends with:\n{tail}",
             "correct what it complains about, or start Docker yourself, then run the same command again",
         )
+
+
+def _end_leftover_containerd() -> None:
+    """End the containerd of a dockerd that was killed: a new dockerd would wait for it instead of starting its own."""
+    pid_file = _CONTAINERD / "containerd.pid"
+    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(pid_file.read_text())
+        if str(_CONTAINERD / "containerd.toml") in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
+    pid_file.unlink(missing_ok=True)
 
 
 def lacks_sys_resource(status: str) -> bool:
