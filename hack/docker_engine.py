@@ -105,8 +105,17 @@ def stop_own_docker() -> bool:
 
 def remove_own_docker_data() -> None:
     """Remove images and everything else of the daemon that we started; it must be stopped."""
+    _unmount_all(_data_dir())
     remove_tree(_data_dir())
     remove_tree(_engine_dir())
+
+
+def _unmount_all(folder: Path) -> None:
+    """Take away what a killed daemon has left mounted: its data folder on itself, and containers' file systems."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed(points):
+        if Path(point).is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", point], check=True)
 
 
 def own_docker_pid() -> int | None:
