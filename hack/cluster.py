@@ -74,14 +74,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(options: argparse.Namespace) -> None:
-    if _is_current():
+    if current.is_chosen():
         current.check()
         return
     bring_up(Mode(options.mode), options.workers)
 
 
 def _down(options: argparse.Namespace) -> None:
-    if _is_current():
+    if current.is_chosen():
         say("CLUSTER=current: that cluster is not ours, nothing is removed.")
         return
     with _alone():
@@ -122,7 +122,7 @@ def _remove_images(log: Path) -> None:
 
 
 def _load(options: argparse.Namespace) -> None:
-    if _is_current():
+    if current.is_chosen():
         say("CLUSTER=current: images are not loaded; the cluster must be able to pull them.")
         return
     started = time.monotonic()
@@ -134,7 +134,7 @@ def _load(options: argparse.Namespace) -> None:
 
 
 def _status(_: argparse.Namespace) -> None:
-    if _is_current():
+    if current.is_chosen():
         current.check()
         return
     present = _present()
@@ -155,7 +155,7 @@ def _status(_: argparse.Namespace) -> None:
 
 
 def _kubeconfig(_: argparse.Namespace) -> None:
-    print(current.kubeconfig() if _is_current() else kind_cluster.KUBECONFIG)
+    print(current.kubeconfig() if current.is_chosen() else kind_cluster.KUBECONFIG)
 
 
 def _bin(options: argparse.Namespace) -> None:
@@ -188,10 +188,6 @@ def _present() -> list[kind_cluster.Node]:
     if stopped := [n.name for n in present if not n.is_running]:
         raise Unhealthy(f"These nodes do not run: {', '.join(stopped)}.", "python hack/cluster.py up")
     return present
-
-
-def _is_current() -> bool:
-    return os.environ.get("CLUSTER") == "current"
 
 
 def _alone() -> AbstractContextManager[None]:

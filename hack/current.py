@@ -13,6 +13,11 @@ from problems import CommandFailed, MissingTool, Refused, Unhealthy
 from steps import say
 
 
+def is_chosen() -> bool:
+    """Tell whether the cluster is the person's own, which is only used and never made or filled."""
+    return os.environ.get("CLUSTER") == "current"
+
+
 def kubeconfig() -> Path:
     """Tell which kubeconfig kubectl would use."""
     first = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]

@@ -31,14 +31,9 @@ OPERATOR = "deployment/llminference-operator"
 ROLLOUT_SECONDS = 120
 
 
-def is_current() -> bool:
-    """Tell whether the cluster is the person's own, which is only used and never made or filled."""
-    return os.environ.get("CLUSTER") == "current"
-
-
 def kubectl() -> Kubectl:
     """Find a kubectl for the cluster in use."""
-    return current.kubectl() if is_current() else kind_cluster.kubectl()
+    return current.kubectl() if current.is_chosen() else kind_cluster.kubectl()
 
 
 def up(mode: Mode, workers: int | None) -> bool:
@@ -47,7 +42,7 @@ def up(mode: Mode, workers: int | None) -> bool:
     Returns:
         Whether the models must come from this machine: then those of hack/models.py are on the nodes.
     """
-    if is_current():
+    if current.is_chosen():
         current.check()
         run_steps(steps())
         return False
@@ -65,7 +60,7 @@ def _beside(mode: Mode, after: tuple[str, ...]) -> list[Step]:
 
 def steps(after: tuple[str, ...] = ()) -> list[Step]:
     """Give the steps from built images to a running operator."""
-    loads = [] if is_current() else [Step("images onto the nodes", _load, after=after)]
+    loads = [] if current.is_chosen() else [Step("images onto the nodes", _load, after=after)]
     return [
         *loads,
         Step(
@@ -79,7 +74,7 @@ def steps(after: tuple[str, ...] = ()) -> list[Step]:
 
 def _tagged() -> dict[str, str]:
     """Our two images under the names that the cluster shall use."""
-    if is_current():
+    if current.is_chosen():
         names = {OPERATOR_IMAGE: "LLMI_OPERATOR_IMAGE", SERVER_IMAGE: "LLMI_SERVER_IMAGE"}
         if missing := [variable for variable in names.values() if not os.environ.get(variable)]:
             raise Refused(
@@ -134,7 +129,7 @@ def main() -> None:
     """Entry point of ``make deploy``."""
     offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
     example = "local/" if offline else "bert-large-uncased.yaml"
-    with_kubeconfig = "" if is_current() else f" --kubeconfig {kind_cluster.KUBECONFIG}"
+    with_kubeconfig = "" if current.is_chosen() else f" --kubeconfig {kind_cluster.KUBECONFIG}"
     say(f"The operator runs. Next: kubectl{with_kubeconfig} apply -f examples/{example}")
 
 

@@ -4,7 +4,7 @@ Two sources, tried in this order unless one is named:
 
 * ``index``: PyTorch's own index of CPU builds, through uv (0.75 GB installed).
 * ``slim``: the CUDA build from the Python package index with what a CPU never runs taken out, and each
-  NVIDIA library that its own libraries link against replaced by an empty one of the same name (1.0 GB
+  NVIDIA library that its own libraries link against replaced by a small stand-in of the same name (1.0 GB
   instead of 5.4 GB). Meant for tests on machines without the index; it computes on the CPU only.
 
 The slim wheel is kept in the cache folder and used by the virtual environment and the images alike.

@@ -5,6 +5,7 @@ import secrets
 
 import pytest
 
+import current
 import deploy
 import kind_cluster
 import models
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def kubectl():
-    if deploy.is_current():
+    if current.is_chosen():
         pytest.skip("CLUSTER=current: these tests load model images into the nodes of a kind cluster")
     try:
         kubectl = kind_cluster.kubectl()
