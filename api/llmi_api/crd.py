@@ -117,17 +117,21 @@ def _convert(node: Schema, definitions: dict[str, Schema]) -> Schema:
             name: _convert(child, definitions) for name, child in sorted(node["properties"].items())
         }
         if "default" in converted:
-            converted["default"] = {
-                name: value for name, value in converted["default"].items() if not _is_default(converted, name, value)
-            }
+            converted["default"] = _without_defaults(converted, converted["default"])
     if "items" in node:
         converted["items"] = _convert(node["items"], definitions)
     return converted
 
 
-def _is_default(schema: Schema, name: str, value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Whether leaving a property out gives the same value, by the property's own default or by its absence."""
-    return value is None or schema["properties"][name].get("default") == value
+def _without_defaults(schema: Schema, value: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of an object's default what comes out the same by itself: absent fields, and fields' own defaults."""
+    kept = {}
+    for name, inner in value.items():
+        child = schema["properties"][name]
+        reduced = _without_defaults(child, inner) if isinstance(inner, dict) and "properties" in child else inner
+        if reduced is not None and reduced != child.get("default"):
+            kept[name] = reduced
+    return kept
 
 
 def check_structural(schema: Schema, path: str = "") -> None:

@@ -31,6 +31,7 @@ class FailureCode(StrEnum):
     ACCELERATOR_ABSENT = "AcceleratorAbsent"
     PRECISION_UNSUPPORTED = "PrecisionUnsupported"
     LOAD_FAILED = "LoadFailed"
+    VERIFY_FAILED = "VerifyFailed"
 
 
 EXIT_CODES: dict[FailureCode, int] = {code: 64 + index for index, code in enumerate(FailureCode)}
@@ -55,3 +56,9 @@ class FetchReport(BaseModel):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="The commit that was fetched.")
     bytes: int = Field(ge=0, description="Size of the files on disk.")
     seconds: float = Field(ge=0, description="How long the fetch took.")
+    downloaded_bytes: int | None = Field(
+        default=None, ge=0, description="What came over the network; less than the size when files were there."
+    )
+    upstream: str | None = Field(
+        default=None, description="Commit that the revision names by now, where it was asked for and differs."
+    )

@@ -4,14 +4,17 @@ The operator fills one of these models and renders it with `to_environment`; the
 the same names back. A contract test holds both sides to it.
 """
 
+import json
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ENVIRONMENT_PREFIX = "LLMI_"
 HTTP_PORT = 8080
 MODEL_DIR = PurePosixPath("/model")
+CACHE_DIR = PurePosixPath("/cache")
 API_KEY_DIR = PurePosixPath("/var/run/secrets/llmi/api-key")
 HUB_TOKEN_DIR = PurePosixPath("/var/run/secrets/llmi/hub-token")
 TERMINATION_MESSAGE_PATH = PurePosixPath("/dev/termination-log")
@@ -44,15 +47,39 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class LogLevel(StrEnum):
+    """Least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class VerifyQuestion(BaseModel):
+    """A text and the answer, in brief, that the model must give to it before the server is ready."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input: str = Field(min_length=1, description="The text.")
+    expect: str = Field(min_length=1, description="The answer in brief; each task says what that is.")
+
+
+def _read_json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
 class _Launch(BaseModel):
     model_config = ConfigDict(frozen=True)
 
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="Least severity that is logged.")
+
     def to_environment(self) -> dict[str, str]:
-        """Render as environment variables; a field that is None is left out."""
+        """Render as environment variables; a field that is None or an empty list is left out, a list is JSON."""
         return {
-            ENVIRONMENT_PREFIX + name.upper(): str(value)
+            ENVIRONMENT_PREFIX + name.upper(): json.dumps(value) if isinstance(value, list) else str(value)
             for name, value in self.model_dump(mode="json").items()
-            if value is not None
+            if value is not None and value != []
         }
 
 
@@ -61,9 +88,17 @@ class FetchLaunch(_Launch):
 
     model_id: str = Field(min_length=1, description="Repository on the hub, as owner/name.")
     model_revision: str | None = Field(default=None, description="Branch, tag or commit; the hub's main if absent.")
+    model_commit: str | None = Field(
+        default=None,
+        description="Commit to fetch, whatever the revision names by now: what the first replica resolved it to.",
+    )
     hub_endpoint: str | None = Field(default=None, description="Base URL of a hub mirror.")
     hub_token_file: PurePosixPath | None = Field(default=None, description="File that holds the hub token.")
     model_dir: PurePosixPath = Field(default=MODEL_DIR, description="Empty folder that receives the files.")
+    cache_dir: PurePosixPath | None = Field(
+        default=None, description="Folder that outlives the pod and may be shared; the files are kept there if given."
+    )
+    port: int = Field(default=HTTP_PORT, ge=0, le=65535, description="TCP port where /readyz tells how far it is.")
     termination_message_path: PurePosixPath = Field(
         default=TERMINATION_MESSAGE_PATH, description="File that receives the report or the failure."
     )
@@ -86,6 +121,9 @@ class ServeLaunch(_Launch):
     request_timeout_seconds: int = Field(default=60, ge=1, description="Longest time for one request.")
     drain_seconds: int = Field(default=30, ge=0, description="Longest time for accepted requests after SIGTERM.")
     api_key_file: PurePosixPath | None = Field(default=None, description="File with API keys, one a line.")
+    verify: Annotated[tuple[VerifyQuestion, ...], BeforeValidator(_read_json)] = Field(
+        default=(), description="Questions that must be answered as expected before the server is ready."
+    )
     termination_message_path: PurePosixPath = Field(
         default=TERMINATION_MESSAGE_PATH, description="File that receives the failure."
     )

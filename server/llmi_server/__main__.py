@@ -10,10 +10,10 @@ from typing import NoReturn
 from pydantic import BaseModel
 
 from llmi_api.failure import EXIT_CODES, Failure, FailureCode
-from llmi_api.launch import TERMINATION_MESSAGE_PATH
+from llmi_api.launch import TERMINATION_MESSAGE_PATH, LogLevel
 from llmi_server.errors import StartupError
 from llmi_server.logs import facts, set_up_logs
-from llmi_server.settings import FetchSettings, LogFormat, LogLevel, ServeSettings, describe_settings, read_settings
+from llmi_server.settings import FetchSettings, LogFormat, ServeSettings, describe_settings, read_settings
 from llmi_server.termination import leave_message
 
 _USAGE = """\

@@ -6,7 +6,8 @@ import sys
 import time
 from typing import Any
 
-from llmi_server.settings import LogFormat, LogLevel
+from llmi_api.launch import LogLevel
+from llmi_server.settings import LogFormat
 
 
 def set_up_logs(level: LogLevel, log_format: LogFormat) -> None:

@@ -20,15 +20,6 @@ FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
 _SettingsT = TypeVar("_SettingsT", bound=BaseModel)
 
 
-class LogLevel(StrEnum):
-    """Least important log lines that are still written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 class LogFormat(StrEnum):
     """How log lines look; ``auto`` is text on a terminal and JSON elsewhere."""
 
@@ -41,7 +32,6 @@ class ServeSettings(ServeLaunch):
     """Settings of ``llmi-server serve``: the operator's, and those that only a human sets."""
 
     host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's address is not known
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="Least important log lines written.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads; the CPU limit if absent.")
     max_body_bytes: int = Field(default=2_000_000, ge=1024, description="Largest request body in bytes.")
@@ -65,7 +55,6 @@ class ServeSettings(ServeLaunch):
 class FetchSettings(FetchLaunch):
     """Settings of ``llmi-server fetch``: the operator's, and those that only a human sets."""
 
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="Least important log lines written.")
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     connections: int = Field(default=4, ge=1, le=16, description="Files downloaded at the same time.")
     attempts: int = Field(default=6, ge=1, le=100, description="Tries for each request to the hub without progress.")

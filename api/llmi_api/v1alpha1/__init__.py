@@ -2,8 +2,9 @@
 
 from llmi_api.v1alpha1.conditions import ConditionType, Reason
 from llmi_api.v1alpha1.llm_inference import LLMInference
-from llmi_api.v1alpha1.spec import LLMInferenceSpec, ServiceType
-from llmi_api.v1alpha1.status import EngineStatus, LLMInferenceStatus, ModelStatus
+from llmi_api.v1alpha1.network import ServiceType
+from llmi_api.v1alpha1.spec import LLMInferenceSpec
+from llmi_api.v1alpha1.status import EngineStatus, LLMInferenceStatus, MemoryStatus, ModelStatus, StartupStatus
 
 __all__ = [
     "ConditionType",
@@ -11,7 +12,9 @@ __all__ = [
     "LLMInference",
     "LLMInferenceSpec",
     "LLMInferenceStatus",
+    "MemoryStatus",
     "ModelStatus",
     "Reason",
     "ServiceType",
+    "StartupStatus",
 ]

@@ -9,7 +9,14 @@ class ModelStatus(Model):
     """The model that is served."""
 
     name: str = Field(max_length=1024, description="Repository, claim or image of the model.")
-    revision: str | None = Field(default=None, max_length=64, description="Commit that the replicas run.")
+    revision: str | None = Field(
+        default=None, max_length=64, description="Commit that every replica and restart uses; set by the first one."
+    )
+    upstream_revision: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Commit that the revision names by now, if it moved; to follow, set spec.model.revision to it.",
+    )
     bytes: int | None = Field(default=None, ge=0, description="Size of the downloaded files in bytes.")
 
 
@@ -18,6 +25,28 @@ class EngineStatus(Model):
 
     name: str = Field(max_length=64, description="Name of the engine.")
     image: str = Field(max_length=1024, description="Image of the engine.")
+
+
+class StartupStatus(Model):
+    """How long the latest start of a replica took, phase by phase. A phase is absent until it is over."""
+
+    scheduled: str | None = Field(default=None, max_length=16, description="From creation to a node, such as 1s.")
+    pulled: str | None = Field(
+        default=None, max_length=16, description="Until the first container ran, pulls included."
+    )
+    fetched: str | None = Field(default=None, max_length=16, description="Download of the model's files.")
+    fetched_bytes: int | None = Field(default=None, ge=0, description="Bytes that were downloaded.")
+    fetched_rate: str | None = Field(default=None, max_length=16, description="Speed of the download, as 85 MB/s.")
+    loaded: str | None = Field(default=None, max_length=16, description="From the server's start to weights in memory.")
+    warmed: str | None = Field(default=None, max_length=16, description="Warm-up and verification.")
+    answered: str | None = Field(default=None, max_length=16, description="From creation to the first answer: all.")
+
+
+class MemoryStatus(Model):
+    """Memory of one replica: what was predicted from the files, and what was measured."""
+
+    predicted_bytes: int | None = Field(default=None, ge=0, description="Predicted before loading, in bytes.")
+    measured_bytes: int | None = Field(default=None, ge=0, description="Most that was used, in bytes.")
 
 
 class LLMInferenceStatus(Model):
@@ -35,8 +64,17 @@ class LLMInferenceStatus(Model):
     ready: str | None = Field(default=None, max_length=32, description="Ready replicas of wanted ones, such as 2/2.")
     selector: str | None = Field(default=None, max_length=512, description="Label selector of the pods, as a string.")
     url: str | None = Field(default=None, max_length=512, description="Where the model answers.")
+    addresses: list[str] = Field(
+        default=[],
+        max_length=16,
+        json_schema_extra={LIST_TYPE: "atomic", "items": {"type": "string", "maxLength": 512}},
+        description="All URLs at which it answers: inside the cluster, at node ports, at the load balancer.",
+    )
+    node_port: int | None = Field(default=None, ge=1, le=65535, description="Port on every node, where there is one.")
     why: str | None = Field(
         default=None, max_length=2048, description="Empty when all is well; else what is wrong and what to do next."
     )
     model: ModelStatus | None = Field(default=None, description="The model that is served.")
     engine: EngineStatus | None = Field(default=None, description="What runs the model.")
+    startup: StartupStatus | None = Field(default=None, description="How long the latest start of a replica took.")
+    memory: MemoryStatus | None = Field(default=None, description="Memory of one replica, predicted and measured.")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmi_api.launch import Device
-from llmi_api.v1alpha1.spec import Accelerator
+from llmi_api.v1alpha1.placement import Accelerator
 
 NVIDIA_PREFIX = "nvidia.com/"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from llmi_api.v1alpha1.spec import Autoscaling
+from llmi_api.v1alpha1.scaling import Autoscaling
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import SERVER_CONTAINER, make_metadata
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmi_api.launch import HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
 from llmi_api.meta import SecretKey
-from llmi_api.v1alpha1.spec import ModelSource
+from llmi_api.v1alpha1.model_source import ModelSource
 
 MODEL_VOLUME = "model"
 HUB_TOKEN_VOLUME = "hub-token"  # noqa: S105 - the name of a volume

@@ -1,8 +1,8 @@
 """CPU, memory and disk of one replica, with the operator's defaults filled in."""
 
 from llmi_api.meta import Quantity
-from llmi_api.v1alpha1.spec import Accelerator, ResourceAmounts
-from llmi_api.v1alpha1.spec import Resources as SpecResources
+from llmi_api.v1alpha1.placement import Accelerator, ResourceAmounts
+from llmi_api.v1alpha1.placement import Resources as SpecResources
 from llmi_operator.plan.accelerator import make_device_amounts
 from llmi_operator.settings import ServerDefaults
 

@@ -1,0 +1,40 @@
+"""What ``/readyz`` of a replica says, while it fetches, loads and serves: numbers only, no key needed.
+
+The operator reads it to tell how far a start is, and what it took once it is done.
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Stage(StrEnum):
+    """Coarse stages of a replica, in order."""
+
+    FETCHING = "fetching"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class ReadinessReport(BaseModel):
+    """The body of ``/readyz``: with status 200 when the stage is ready, else 503."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: Stage = Field(description="Where the replica is in its life.")
+    phase: str = Field(max_length=64, description="What it does at the moment, such as weights, warm-up or verify.")
+    done_bytes: int | None = Field(default=None, ge=0, description="Bytes fetched or loaded so far.")
+    total_bytes: int | None = Field(default=None, ge=0, description="Bytes to fetch or load in all.")
+    bytes_per_second: float | None = Field(default=None, ge=0, description="Speed of the fetch or the load.")
+    phase_seconds: dict[str, float] = Field(
+        default={}, description="How long each phase took that is over: imports, weights, warm-up, verify and others."
+    )
+    predicted_memory_bytes: int | None = Field(
+        default=None, ge=0, description="Memory that was predicted from the files before loading."
+    )
+    measured_memory_bytes: int | None = Field(
+        default=None, ge=0, description="Most memory used so far: of the process, or of the device if it is a GPU."
+    )
+    device: str | None = Field(default=None, max_length=64, description="Device that the model really runs on.")
+    precision: str | None = Field(default=None, max_length=64, description="Number format that is really used.")

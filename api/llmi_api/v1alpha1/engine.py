@@ -1,0 +1,83 @@
+"""What runs the model, and what one replica of it accepts."""
+
+import re
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from llmi_api.launch import Precision
+from llmi_api.meta import DNS_SUBDOMAIN, LIST_MAP_KEYS, LIST_TYPE, Model, rules
+from llmi_api.v1alpha1.model_source import IMAGE_REFERENCE
+
+RESERVED_VARIABLES = r"^(?:LD_|PYTHON|NVIDIA_|CUDA_|HF_|HUGGINGFACE_|TRANSFORMERS_|TORCH_|LLMI_|OMP_|MKL_)"
+PROXY_VARIABLES = r"^(?:[hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]$"
+RESERVED = (
+    "engine.env must not set proxies, nor names that begin with LD_, PYTHON, NVIDIA_, CUDA_, HF_, HUGGINGFACE_, "
+    "TRANSFORMERS_, TORCH_, LLMI_, OMP_ or MKL_: they could load code or send the model elsewhere, "
+    "or are set from other fields."
+)
+
+
+class EnvironmentVariable(Model):
+    """One environment variable of the engine."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (f"!self.name.matches('{RESERVED_VARIABLES}') && !self.name.matches('{PROXY_VARIABLES}')", RESERVED)
+        )
+    )
+
+    name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Its name.")
+    value: str = Field(default="", max_length=4096, description="Its value, as it is: $(…) is not expanded.")
+
+    @model_validator(mode="after")
+    def _not_reserved(self) -> Self:
+        if re.match(RESERVED_VARIABLES, self.name) or re.match(PROXY_VARIABLES, self.name):
+            raise ValueError(RESERVED)
+        return self
+
+
+class Engine(Model):
+    """What runs the model."""
+
+    precision: Precision = Field(
+        default=Precision.AUTO,
+        description="Number format of weights and arithmetic; auto: float32 on most CPUs, bfloat16 on GPUs.",
+    )
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        pattern=IMAGE_REFERENCE,
+        description="Image of the model server, in place of the operator's default.",
+    )
+    image_pull_secrets: list[str] | None = Field(
+        default=None,
+        max_length=8,
+        json_schema_extra={
+            LIST_TYPE: "set",
+            "items": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": DNS_SUBDOMAIN},
+        },
+        description="Names of Secrets in the same namespace with which the kubelet pulls the images.",
+    )
+    env: list[EnvironmentVariable] | None = Field(
+        default=None,
+        max_length=64,
+        json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["name"]},
+        description="Environment variables of the engine, for what no field offers.",
+    )
+
+
+class Limits(Model):
+    """Bounds on what one replica accepts; beyond them it refuses with 400 or 429."""
+
+    max_input_tokens: int | None = Field(
+        default=None, ge=1, le=1048576, description="Longest input in tokens; what the model can take if absent."
+    )
+    max_batch_tokens: int = Field(default=8192, ge=1, le=1048576, description="Most tokens computed in one batch.")
+    max_queued_requests: int = Field(
+        default=256, ge=1, le=100000, description="Most requests waiting in one replica; more are refused with 429."
+    )
+    request_timeout_seconds: int = Field(
+        default=60, ge=1, le=3600, description="Longest time for one request, waiting included, in seconds."
+    )

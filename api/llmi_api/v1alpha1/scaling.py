@@ -1,0 +1,48 @@
+"""How many replicas run, when the load decides."""
+
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from llmi_api.meta import Model, rules
+
+MIN_MAX = "autoscaling.minReplicas must not be above autoscaling.maxReplicas."
+ANY_TARGET = "autoscaling.targets needs cpuPercent, memoryPercent or both."
+
+
+class AutoscalingTargets(Model):
+    """Averages over the replicas that the autoscaler steers to."""
+
+    model_config = ConfigDict(json_schema_extra=rules(("has(self.cpuPercent) || has(self.memoryPercent)", ANY_TARGET)))
+
+    cpu_percent: int | None = Field(default=None, ge=1, le=1000, description="CPU used, in percent of the request.")
+    memory_percent: int | None = Field(
+        default=None, ge=1, le=1000, description="Memory used, in percent of the request."
+    )
+
+    @model_validator(mode="after")
+    def _any_target(self) -> Self:
+        if self.cpu_percent is None and self.memory_percent is None:
+            raise ValueError(ANY_TARGET)
+        return self
+
+
+class Autoscaling(Model):
+    """Lets the number of replicas follow the load, by a HorizontalPodAutoscaler."""
+
+    model_config = ConfigDict(json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", MIN_MAX)))
+
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas.")
+    max_replicas: int = Field(ge=1, le=1000, description="Most replicas.")
+    targets: AutoscalingTargets = Field(
+        default=AutoscalingTargets(cpu_percent=70), description="What to steer to; 70 % of the CPU request if absent."
+    )
+    scale_down_delay_seconds: int = Field(
+        default=300, ge=0, le=3600, description="How long the load must stay low before a replica goes, in seconds."
+    )
+
+    @model_validator(mode="after")
+    def _min_not_above_max(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(MIN_MAX)
+        return self
