@@ -4,6 +4,7 @@ from llmi_api.meta import Quantity
 from llmi_api.v1alpha1.placement import Accelerator, ResourceAmounts
 from llmi_api.v1alpha1.placement import Resources as SpecResources
 from llmi_operator.plan.accelerator import make_device_amounts
+from llmi_operator.plan.quantity import write_quantity
 from llmi_operator.settings import ServerDefaults
 
 Amounts = dict[str, str]
@@ -39,4 +40,4 @@ def _to_amounts(amounts: ResourceAmounts | None) -> Amounts:
         "memory": amounts.memory,
         "ephemeral-storage": amounts.ephemeral_storage,
     }
-    return {name: str(quantity) for name, quantity in given.items() if quantity is not None}
+    return {name: write_quantity(quantity) for name, quantity in given.items() if quantity is not None}
