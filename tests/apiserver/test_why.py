@@ -113,7 +113,7 @@ def test_from_download_to_serving(space, pod):
     assert status["ready"] == "1/1"
     assert status["url"] == f"http://bert.{space.namespace}.svc"
     assert status["model"] == {"name": "google-bert/bert-large-uncased", "revision": COMMIT, "bytes": 1234}
-    assert "why" not in status
+    assert status["why"] == ""
     space.kubectl("wait", "--for=condition=Ready", "llmi/bert", "--timeout=1s")
 
 

@@ -16,6 +16,7 @@ class ConditionType(StrEnum):
 class Reason(StrEnum):
     """Why the resource is in the state it is in; the same word in every condition and event."""
 
+    PENDING = "Pending"  # no operator has seen the resource yet
     SERVING = "Serving"  # all replicas of this generation answer
     SCALED_TO_ZERO = "ScaledToZero"  # replicas: 0 was asked for
     INVALID_SPEC = "InvalidSpec"  # the stored object breaks a rule that admission did not know

@@ -4,7 +4,7 @@ from pydantic import ConfigDict, Field
 
 from llmi_api.meta import Model, rules
 from llmi_api.v1alpha1.spec import LLMInferenceSpec
-from llmi_api.v1alpha1.status import LLMInferenceStatus
+from llmi_api.v1alpha1.status import UNSEEN_STATUS, LLMInferenceStatus
 
 MAX_NAME_LENGTH = 46
 """A pod's name adds a hash and a suffix, 17 characters, and must stay a host name of 63."""
@@ -25,4 +25,8 @@ class LLMInference(Model):
     )
 
     spec: LLMInferenceSpec = Field(description="The model to serve, and how.")
-    status: LLMInferenceStatus | None = Field(default=None, description="The truth about it, and what to do next.")
+    status: LLMInferenceStatus | None = Field(
+        default=None,
+        json_schema_extra={"default": UNSEEN_STATUS.to_manifest()},
+        description="The truth about it, and what to do next.",
+    )

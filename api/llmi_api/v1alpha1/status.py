@@ -3,6 +3,12 @@
 from pydantic import Field
 
 from llmi_api.meta import LIST_MAP_KEYS, LIST_TYPE, Condition, Model
+from llmi_api.v1alpha1.conditions import ConditionType, Reason
+
+UNSEEN = (
+    "No operator has seen this yet. If this stays, see whether one runs and serves this namespace: "
+    "kubectl get pods -A -l app.kubernetes.io/name=llminference-operator."
+)
 
 
 class ModelStatus(Model):
@@ -78,3 +84,19 @@ class LLMInferenceStatus(Model):
     engine: EngineStatus | None = Field(default=None, description="What runs the model.")
     startup: StartupStatus | None = Field(default=None, description="How long the latest start of a replica took.")
     memory: MemoryStatus | None = Field(default=None, description="Memory of one replica, predicted and measured.")
+
+
+UNSEEN_STATUS = LLMInferenceStatus(
+    conditions=[
+        Condition(
+            type=ConditionType.READY,
+            status="Unknown",
+            reason=Reason.PENDING,
+            message=UNSEEN,
+            last_transition_time="1970-01-01T00:00:00Z",
+            observed_generation=0,
+        )
+    ],
+    why=UNSEEN,
+)
+"""What the API server shows until an operator has written: tools that find no condition at all take that for ready."""

@@ -55,7 +55,7 @@ def compute_status(
         ready=f"{min(ready, wanted)}/{wanted}",
         selector=to_selector_string(make_selector(resource)),
         url=_find_url(resource, observed) if ready else None,
-        why=sentence or None,
+        why=sentence,
         model=ModelStatus(
             name=describe_source(resource.spec.model),
             revision=report.revision if report else None,

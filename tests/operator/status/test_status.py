@@ -26,7 +26,7 @@ def test_serving_is_ready_without_words():
     assert conditions(status) == {
         "Ready": "True", "Available": "True", "Progressing": "False", "Degraded": "False", "Stalled": "False",
     }  # fmt: skip
-    assert status.why is None
+    assert status.why == ""
     assert status.ready == "1/1"
     assert status.url == "http://bert.models.svc"
 
