@@ -2,9 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
+from types import FrameType
 from typing import NoReturn
 
 from pydantic import BaseModel
@@ -67,7 +69,13 @@ def _fetch(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     def fetch_and_report() -> None:
         leave_message(settings.termination_message_path, fetch(settings))
 
+    signal.signal(signal.SIGTERM, _end)
     return _reporting(fetch_and_report, settings.termination_message_path)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signal module's signature
+    """End as a signal does by default, which the kernel spares the first process of a container."""
+    raise SystemExit(128 + number)
 
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -79,6 +87,8 @@ def _reporting(command: Callable[[], None], path: PurePosixPath) -> int:
         command()
     except StartupError as error:
         return _give_up(error.failure, path)
+    except SystemExit as end:
+        return int(end.code or 0)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.model.hub import Hub, RemoteFile, RetryableError
 from llmi_server.model.marker import FetchedFile
+from llmi_server.model.progress import Progress
 from llmi_server.model.retrying import Retrying
 
 _BLOCK_BYTES = 1 << 20
@@ -33,7 +34,7 @@ class Download:
         folder: Where to.
         file: What.
         retrying: How often to try.
-        on_bytes: Called with the number of bytes that were added, or with a negative one when they were thrown away.
+        progress: Told of every byte.
     """
 
     hub: Hub
@@ -41,7 +42,7 @@ class Download:
     folder: Path
     file: RemoteFile
     retrying: Retrying
-    on_bytes: Callable[[int], None]
+    progress: Progress
 
     def run(self) -> FetchedFile:
         """Fetch and verify the file.
@@ -50,7 +51,7 @@ class Download:
             StartupError: It cannot be had, does not match its hash, or does not fit.
         """
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        self.on_bytes(self._have())
+        self.progress.found(self._have())
         algorithm, expected = _expectation(self.file)
         digest = self._fetched_digest(algorithm)
         if expected is not None and digest != expected:
@@ -94,16 +95,16 @@ class Download:
             with self._part.open("ab") as handle:
                 for block in blocks:
                     if self.retrying.stopped.is_set():
-                        raise RetryableError("Another file failed.")
+                        raise RetryableError("The fetch was stopped.")
                     handle.write(block)
-                    self.on_bytes(len(block))
+                    self.progress.received(len(block))
         except OSError as error:
             if error.errno in _NO_SPACE:
                 raise _disk_filled(self.file.name) from None
             raise
 
     def _start_over(self) -> None:
-        self.on_bytes(-self._have())
+        self.progress.dropped(self._have())
         self._part.unlink(missing_ok=True)
 
 

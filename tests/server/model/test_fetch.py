@@ -52,7 +52,7 @@ def token_file(tmp_path):
 
 
 def settings(hub, target, **extra):
-    values = {"attempts": 3, "retry_seconds": 0, "timeout_seconds": 5, **extra}
+    values = {"attempts": 3, "retry_seconds": 0, "timeout_seconds": 5, "port": 0, **extra}
     return FetchSettings(model_id=REPOSITORY, hub_endpoint=hub.url, model_dir=target, **values)
 
 
@@ -111,6 +111,51 @@ def test_a_new_commit_replaces_what_changed_and_removes_what_went(root, target):
     assert asked == ["vocab.txt"]
     assert "tokenizer.json" not in names(target)
     assert (target / "vocab.txt").read_text() == "a"
+
+
+def test_a_pinned_commit_is_fetched_whatever_the_branch_names_by_now(root, target):
+    with hub_with(root, moved_to="b" * 40) as hub:
+        report = fetch(settings(hub, target, model_commit=hub.commit(REPOSITORY)))
+        assert report.revision == hub.commit(REPOSITORY)
+    assert report.upstream == "b" * 40
+    assert (target / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_branch_that_still_names_the_pinned_commit_is_no_news(root, target):
+    with running_hub(root) as hub:
+        report = fetch(settings(hub, target, model_commit=hub.commit(REPOSITORY), model_revision="main"))
+        assert sum("/revision/main" in seen.path for seen in hub.requests) == 1
+    assert report.upstream is None
+
+
+def test_an_unanswered_question_after_the_branch_is_only_logged(root, target, caplog):
+    caplog.set_level(logging.INFO)
+    with running_hub(root) as hub:
+        report = fetch(settings(hub, target, model_commit=hub.commit(REPOSITORY), model_revision="deleted"))
+    assert report.upstream is None
+    assert "Unknown what the revision names by now" in caplog.text
+
+
+def test_a_pinned_commit_that_is_there_needs_no_hub(root, target):
+    with running_hub(root) as hub:
+        commit = fetch(settings(hub, target)).revision
+    report = fetch(settings(hub, target, model_commit=commit, model_revision="main"))
+    assert (report.revision, report.downloaded_bytes, report.upstream) == (commit, 0, None)
+
+
+def test_a_pinned_commit_that_the_hub_lost_is_named(root, target):
+    with running_hub(root) as hub:
+        found = failure(lambda: fetch(settings(hub, target, model_commit="c" * 40)))
+    assert found.code is FailureCode.REVISION_UNKNOWN
+    assert "c" * 40 in found.message
+
+
+def test_the_report_tells_what_came_over_the_network(root, target):
+    target.mkdir()
+    (target / "model.safetensors.part").write_bytes(WEIGHTS[:100_000])
+    with running_hub(root) as hub:
+        report = fetch(settings(hub, target))
+    assert report.bytes - report.downloaded_bytes == 100_000
 
 
 def test_a_branch_or_tag_becomes_its_commit(root, target):
@@ -357,14 +402,14 @@ def test_a_folder_that_cannot_be_written_is_told(root, tmp_path):
 
 @pytest.mark.parametrize("name", ["../etc", "a/b/c", "", " ", "a b", "/x", "owner/..", "https://x/y"])
 def test_a_strange_model_id_is_refused(target, name):
-    wrong = FetchSettings.model_construct(**{**FetchSettings(model_id="x").model_dump(), "model_id": name})
+    wrong = FetchSettings.model_construct(**{**FetchSettings(model_id="x", port=0).model_dump(), "model_id": name})
     wrong = wrong.model_copy(update={"model_dir": target})
     assert failure(lambda: fetch(wrong)).code is FailureCode.INVALID_SETTINGS
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://x", "x", "http://", "http://user:pw@x", "http://x?y=1", "http://[bad"])
 def test_a_strange_endpoint_is_refused(target, endpoint):
-    wrong = FetchSettings(model_id="a/b", hub_endpoint=endpoint, model_dir=target)
+    wrong = FetchSettings(model_id="a/b", hub_endpoint=endpoint, model_dir=target, port=0)
     assert failure(lambda: fetch(wrong)).code is FailureCode.INVALID_SETTINGS
 
 

@@ -45,6 +45,7 @@ class Behaviour:
         redirect_to: Base address that serves the files' bytes; the hub answers 302 to it.
         ignore_range: Send whole files whatever range is asked for.
         sizes: Announce sizes and hashes.
+        moved_to: The commit that ``main`` names by now, while the files stay those of the one commit.
     """
 
     token: str | None = None
@@ -61,6 +62,7 @@ class Behaviour:
     redirect_to: str | None = None
     ignore_range: bool = False
     sizes: bool = True
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour is None:
             return
         siblings = [self._sibling(repository, path, behaviour) for path in self.hub.files(repository)]
-        body = {"id": repository, "sha": self.hub.commit(repository), "siblings": siblings}
+        moved = behaviour.moved_to if revision == "main" else None
+        body = {"id": repository, "sha": moved or self.hub.commit(repository), "siblings": siblings}
         self._send(200, json.dumps(body).encode(), {"content-type": "application/json"})
 
     def _sibling(self, repository: str, path: Path, behaviour: Behaviour) -> dict[str, Any]:
