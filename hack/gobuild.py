@@ -13,8 +13,12 @@ from problems import MissingTool
 from steps import Step, sh
 
 NODE_DIR = Path(__file__).resolve().parent / "node"
+TOOLS_DIR = Path(__file__).resolve().parent / "tools"
 KUBERNETES_VERSION = "1.36.3"
 CONTAINERD_VERSION = "2.4.2"  # only its name: what is built is in hack/node/containerd/go.mod
+HELM_VERSIONS = {3: "3.22.0", 4: "4.3.1"}  # likewise: hack/tools/helm/go.mod
+HELM_KUBERNETES_MINOR = 37
+_HELM_3_RENDERS = ("chartutil", "lint/rules")
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
 # `kubectl version` and kubeadm read these; without them Kubernetes calls itself v0.0.0 and kubeadm refuses.
@@ -51,6 +55,7 @@ class Programs:
     module: Path
     packages: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    ld_flags: str = _LD_FLAGS
 
     def path(self, program: str) -> Path:
         """Where a built program lies."""
@@ -72,7 +77,7 @@ class Programs:
 
     def _build(self, target: Path, log: Path) -> None:
         # One command for all packages: go builds what they share once and links them side by side.
-        argv = [find_go(), "build", "-ldflags", _LD_FLAGS, "-o", f"{target}/", *self.packages]
+        argv = [find_go(), "build", "-ldflags", self.ld_flags, "-o", f"{target}/", *self.packages]
         sh(argv, log, _ENVIRONMENT, cwd=self.module)
         for alias in self.aliases:
             (target / alias).symlink_to("hyper")
@@ -125,6 +130,21 @@ def containerd() -> Programs:
         "building containerd",
         module,
         (f"{commands}/containerd", f"{commands}/containerd-shim-runc-v2", f"{commands}/ctr"),
+    )
+
+
+def helm(major: int) -> Programs:
+    """Helm, by its major version; both are of one module, so that they share what they are compiled from."""
+    module, version = TOOLS_DIR / "helm", HELM_VERSIONS[major]
+    # Helm 4 reads from its own build for which Kubernetes it renders when it asks no cluster; Helm 3 must be told.
+    kubernetes = (f"-X helm.sh/helm/v3/pkg/{name}.k8sVersionMinor={HELM_KUBERNETES_MINOR}" for name in _HELM_3_RENDERS)
+    flags = " ".join(["-s -w", f"-X helm.sh/helm/v{major}/internal/version.version=v{version}", *kubernetes])
+    return Programs(
+        Artifact(f"helm{major}", key_of(module / "go.mod", module / "go.sum", flags)),
+        f"building Helm {version}",
+        module,
+        (f"helm.sh/helm/v{major}/cmd/helm",),
+        ld_flags=flags,
     )
 
 

@@ -67,10 +67,17 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
-    if tier == "apiserver" and not (programs := gobuild.kubernetes()).artifact.is_built():
-        run_steps([programs.step()])
+    if tier == "apiserver":
+        _build(gobuild.kubernetes(), gobuild.helm(4), gobuild.helm(3))
     if tier == "cluster":
         up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
+        _build(gobuild.helm(4), gobuild.helm(3))
+
+
+def _build(*programs: gobuild.Programs) -> None:
+    for one in programs:  # after one another: each build uses all cores
+        if not one.artifact.is_built():
+            run_steps([one.step()])
 
 
 def _pytest(tier: str, outcome: Outcome) -> None:
