@@ -1,5 +1,6 @@
 """The operator's rights are exactly those it uses, and its pods are as restricted as those it makes."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -8,30 +9,54 @@ import yaml
 from llmi_operator.kinds import CHILDREN, INFERENCE, WATCHED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-ROLES = {name: DEPLOY / name / "role.yaml" for name in ("cluster-wide", "namespaced")}
+CHART = DEPLOY / "chart" / "llminference"
 DANGEROUS_VERBS = {"*", "escalate", "bind", "impersonate", "deletecollection"}
-DANGEROUS_RESOURCES = {"*", "secrets", "configmaps", "nodes", "pods/exec", "roles", "clusterroles", "serviceaccounts"}
+# Reading nodes is a grant of its own. Whoever can patch any of the others owns the cluster or what runs in it.
+DANGEROUS_RESOURCES = {"*", "secrets", "nodes", "pods/exec", "serviceaccounts/token", "roles", "clusterroles"}
+MANIFESTS = [path for path in sorted(DEPLOY.rglob("*.yaml")) if not path.is_relative_to(CHART)]
+FOR_PEOPLE = DEPLOY / "crd" / "user-roles.yaml"
+READER = DEPLOY / "cluster-reader" / "role.yaml"
+
+LASTING = {"deployments", "networkpolicies", "serviceaccounts", "services"}
+"""Children that go with their owner, by the garbage collector; the others are taken away when they are not wanted."""
+
+ALL = {"get", "list", "watch", "create", "patch", "delete"}
+COMING = [
+    ("", "configmaps"),
+    ("", "persistentvolumeclaims"),
+    ("", "serviceaccounts"),
+    ("monitoring.coreos.com", "podmonitors"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+]
 
 
 def documents(path):
     return [body for body in yaml.safe_load_all(path.read_text()) if body]
 
 
+def read_rules(path):
+    return documents(path)[0]["rules"]
+
+
+ROLES = {name: read_rules(DEPLOY / name / "role.yaml") for name in ("cluster-wide", "namespaced")}
+ROLES["chart"] = documents(CHART / "files" / "rules.yaml")[0]
+
+
 def every_rule():
-    for path in DEPLOY.rglob("*.yaml"):
+    for path in MANIFESTS:
         for body in documents(path):
             for rule in body.get("rules", []) if body["kind"] in {"Role", "ClusterRole"} else []:
-                yield path.relative_to(DEPLOY), rule
+                yield path, rule
 
 
-def granted(path):
-    rules = documents(path)[0]["rules"]
-    return {
-        (group, resource): set(rule["verbs"])
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
+def granted(rules):
+    verbs = defaultdict(set)
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                verbs[group, resource] |= set(rule["verbs"])
+    return dict(verbs)
 
 
 def needed():
@@ -42,13 +67,15 @@ def needed():
     verbs["", "events"] |= {"create"}
     for kind in CHILDREN:
         verbs[kind.group, kind.plural] |= {"get", "create", "patch"}
-    # The only child that is ever taken away while its owner stays.
-    verbs["autoscaling", "horizontalpodautoscalers"] |= {"delete"}
+        if kind.plural not in LASTING:
+            verbs[kind.group, kind.plural] |= {"delete"}
+    for group, plural in COMING:
+        verbs.setdefault((group, plural), ALL - ({"delete"} if plural in LASTING else set()))
     return verbs
 
 
 def test_no_rule_reaches_for_what_would_hand_over_the_cluster():
-    rules = list(every_rule())
+    rules = [(path, rule) for path, rule in every_rule() if path not in {FOR_PEOPLE, READER}]
     assert len(rules) > 10
     for path, rule in rules:
         assert not DANGEROUS_VERBS & set(rule["verbs"]), path
@@ -59,6 +86,34 @@ def test_no_rule_reaches_for_what_would_hand_over_the_cluster():
 @pytest.mark.parametrize("name", ROLES)
 def test_the_rights_are_exactly_those_that_the_code_uses(name):
     assert granted(ROLES[name]) == needed()
+
+
+def test_the_rules_are_the_same_however_they_are_installed():
+    assert ROLES["cluster-wide"] == ROLES["namespaced"] == ROLES["chart"]
+
+
+def test_the_optional_reader_only_reads_what_has_no_secrets():
+    rights = granted(read_rules(READER))
+    assert {verb for verbs in rights.values() for verb in verbs} <= {"get", "list", "watch"}
+    assert not {resource for _, resource in rights} & {"*", "secrets", "configmaps"}
+
+
+def test_the_roles_of_people_join_the_clusters_own():
+    bodies = documents(FOR_PEOPLE)
+    labels = {
+        body["metadata"]["name"]: [label for label in body["metadata"]["labels"] if "aggregate-to-" in label]
+        for body in bodies
+    }
+    assert labels == {
+        "llminference-viewer": ["rbac.authorization.k8s.io/aggregate-to-view"],
+        "llminference-editor": ["rbac.authorization.k8s.io/aggregate-to-edit"],
+        "llminference-admin": ["rbac.authorization.k8s.io/aggregate-to-admin"],
+    }
+    for body in bodies:
+        rights = granted(body["rules"])
+        assert {group for group, _ in rights} == {INFERENCE.group}
+        assert not {verb for verbs in rights.values() for verb in verbs} & {"*"}
+        assert rights[INFERENCE.group, f"{INFERENCE.plural}/status"] <= {"get", "list", "watch"}
 
 
 def test_namespaced_needs_nothing_outside_its_namespace():
