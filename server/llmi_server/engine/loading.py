@@ -43,6 +43,8 @@ class LoadRequest:
     device: Device
     max_batch_tokens: int
     threads: int | None = None
+    more_bytes: Callable[[dict[str, Any], int], int] | None = None
+    """Memory that the model's use needs besides weights: from its configuration and the bytes of a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,32 @@ class _Inspected:
     max_tokens: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A model and its tokenizer as Transformers has them, and how they were loaded."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    model: "PreTrainedModel"
+    facts: ModelFacts
+    pooling: files.Pooling
+    threads: int
+
+
 def load_model(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> LoadedModel:
-    """Load a model and its tokenizer.
+    """Load an encoder and its tokenizer.
+
+    Args:
+        request: What to load and how.
+        enter_phase: Called with the name of each phase as it begins.
+
+    Raises:
+        StartupError: The model cannot be served, and why.
+    """
+    return _assemble(load_parts(request, enter_phase=enter_phase), request.task)
+
+
+def load_parts(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> Parts:
+    """Load what every task needs: model and tokenizer of Transformers, checked step by step.
 
     Args:
         request: What to load and how.
@@ -82,8 +108,8 @@ def load_model(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> L
     tokenizer = _explained(lambda: _load_tokenizer(request.folder))
     enter_phase("weights")
     model = _explained(lambda: _load_weights(request, found, precision, device))
-    return _assemble(request, found, tokenizer=tokenizer, model=model, device=device, precision=precision,
-                     threads=threads)  # fmt: skip
+    facts = _facts(request, found, model=model, device=device, precision=precision, threads=threads)
+    return Parts(tokenizer=tokenizer, model=model, facts=facts, pooling=found.pooling, threads=threads)
 
 
 def _inspect(request: LoadRequest) -> _Inspected:
@@ -109,12 +135,13 @@ def _host_precision(request: LoadRequest) -> Precision:
 
 def _refuse_if_too_large(found: _Inspected, precision: Precision, request: LoadRequest, free: int) -> None:
     weights = files.weight_bytes(found.weights, _ELEMENT_BYTES[precision])
-    needed = weights + _RUNTIME_BYTES
+    more = request.more_bytes(found.config, _ELEMENT_BYTES[precision]) if request.more_bytes else 0
+    needed = weights + more + _RUNTIME_BYTES
     if needed > free:
         raise StartupError(
             FailureCode.OUT_OF_MEMORY,
-            f"The model needs about {needed // _MIB} MiB of memory in {precision} ({weights // _MIB} MiB of it weights)"
-            f" and {free // _MIB} MiB are free.",
+            f"The model needs about {needed // _MIB} MiB of memory in {precision} ({weights // _MIB} MiB of it weights"
+            f"{f', {more // _MIB} MiB to generate' if more else ''}) and {free // _MIB} MiB are free.",
             next_step=f"Raise the memory limit above {needed * 5 // 4 // _MIB} MiB, or choose a smaller model.",
         )
     _log().debug("Memory suffices for task %s", request.task)
@@ -219,23 +246,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _assemble(
+def _facts(
     request: LoadRequest,
     found: _Inspected,
     *,
-    tokenizer: "PreTrainedTokenizerBase",
     model: "PreTrainedModel",
     device: str,
     precision: Precision,
     threads: int,
-) -> LoadedModel:
+) -> ModelFacts:
     import transformers  # noqa: PLC0415 - as above
 
-    from llmi_server.engine.codec import HuggingFaceCodec  # noqa: PLC0415 - keeps torch out until now
-    from llmi_server.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
-
     marker = read_marker(request.folder)
-    facts = ModelFacts(
+    return ModelFacts(
         engine=f"transformers {transformers.__version__}",
         device=device,
         precision=precision,
@@ -243,14 +266,24 @@ def _assemble(
         max_tokens=found.max_tokens,
         preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * threads if device == "cpu" else request.max_batch_tokens,
         labels=_labels(model, request.task),
-        problem_type=model.config.problem_type,
+        problem_type=getattr(model.config, "problem_type", None),
         revision=marker.revision if marker else None,
     )
-    codec = HuggingFaceCodec(tokenizer)
+
+
+def _assemble(parts: Parts, task: Task) -> LoadedModel:
+    from llmi_server.engine.codec import HuggingFaceCodec  # noqa: PLC0415 - keeps torch out until now
+    from llmi_server.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
+
+    codec = HuggingFaceCodec(parts.tokenizer)
     engine = TransformersEngine(
-        model=model, task=request.task, facts=facts, pooling=found.pooling.mode, padding_id=codec.pad_token_id or 0
+        model=parts.model,
+        task=task,
+        facts=parts.facts,
+        pooling=parts.pooling.mode,
+        padding_id=codec.pad_token_id or 0,
     )
-    return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize)
+    return LoadedModel(engine=engine, codec=codec, normalize=parts.pooling.normalize)
 
 
 def _labels(model: "PreTrainedModel", task: Task) -> tuple[str, ...]:

@@ -3,10 +3,30 @@
 import logging
 import time
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
-from llmi_server.errors import DrainingError, NotReadyError
-from llmi_server.inference.service import InferenceService
+from llmi_server.engine.protocol import ModelFacts
+from llmi_server.errors import DrainingError, InvalidRequestError, NotReadyError
 from llmi_server.logs import facts
+
+_ServiceT = TypeVar("_ServiceT")
+
+
+class Service(Protocol):
+    """What is served: encoders or generation."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the loaded model says about itself."""
+        ...
+
+    def is_alive(self, *, stuck_after_seconds: float) -> bool:
+        """Say whether the engine makes progress or is idle."""
+        ...
+
+    def stop(self) -> None:
+        """Fail whatever is not answered yet, and compute no more."""
+        ...
 
 
 class Stage(StrEnum):
@@ -27,7 +47,7 @@ class Lifecycle:
         self._began = time.monotonic()
         self._phase: str | None = None
         self._phase_began = self._began
-        self._service: InferenceService | None = None
+        self._service: Service | None = None
         self.stage = Stage.LOADING
         self.phase_seconds: dict[str, float] = {}
 
@@ -51,7 +71,7 @@ class Lifecycle:
         self._end_phase()
         self._phase, self._phase_began = name, time.monotonic()
 
-    def become_ready(self, service: InferenceService) -> None:
+    def become_ready(self, service: Service) -> None:
         """Open for requests: a real answer has been produced."""
         self._end_phase()
         self._service = service
@@ -70,17 +90,20 @@ class Lifecycle:
         if self._service is not None:
             self._service.stop()
 
-    def service(self) -> InferenceService:
+    def service(self, kind: type[_ServiceT]) -> _ServiceT:
         """Return the service.
 
         Raises:
             NotReadyError: The model is still being loaded.
             DrainingError: The server is shutting down.
+            InvalidRequestError: The model's task is served by another kind.
         """
         if self.stage is Stage.DRAINING:
             raise DrainingError("The server is shutting down. Try another replica.")
         if self._service is None:
             raise NotReadyError(f"The model is being loaded (phase {self.phase}). Try again soon.")
+        if not isinstance(self._service, kind):
+            raise InvalidRequestError("This model's task is another.")
         return self._service
 
     def is_alive(self, *, stuck_after_seconds: float) -> bool:
@@ -88,7 +111,7 @@ class Lifecycle:
         return self._service is None or self._service.is_alive(stuck_after_seconds=stuck_after_seconds)
 
     @property
-    def loaded_service(self) -> InferenceService | None:
+    def loaded_service(self) -> Service | None:
         """The service in any stage, for reports."""
         return self._service
 

@@ -12,7 +12,7 @@ from llmi_api.launch import Task
 from llmi_server.engine.protocol import Output
 from llmi_server.errors import InvalidRequestError
 from llmi_server.inference.lifecycle import Lifecycle
-from llmi_server.inference.service import Answers
+from llmi_server.inference.service import Answers, InferenceService
 from llmi_server.schema.embedding import Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.embeddings import EmbeddingParameters
@@ -36,7 +36,7 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
         request.state.operation = "embeddings"
         if settings.task is not Task.EMBEDDINGS:
             raise InvalidRequestError(f"This model does {settings.task}, not embeddings.")
-        service = lifecycle.service()
+        service = lifecycle.service(InferenceService)
         body = await read_body(request, EmbeddingRequest, settings)
         require_served(body.model, settings.model_name, param="model")
         texts = [body.input] if isinstance(body.input, str) else body.input

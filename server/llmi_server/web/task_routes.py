@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from llmi_api.launch import Task
 from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.inference.service import InferenceService
 from llmi_server.schema.hugging_face import TASK_REQUESTS
 from llmi_server.settings import ServeSettings
 from llmi_server.web.body import read_body
@@ -26,7 +27,7 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
     kind = TASK_REQUESTS[settings.task]
 
     async def run(request: Request) -> Response:
-        service = lifecycle.service()
+        service = lifecycle.service(InferenceService)
         body = await read_body(request, kind, settings)
         answers = await while_connected(request, service.run(body.texts, body.chosen_parameters))
         single = isinstance(body.inputs, str) and settings.task not in _ALWAYS_A_LIST
