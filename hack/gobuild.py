@@ -148,6 +148,14 @@ def helm(major: int) -> Programs:
     )
 
 
+def judge() -> Programs:
+    """What tests ask how GitOps tools see an object: the libraries of Flux and Argo CD, with a small main."""
+    module = TOOLS_DIR / "judge"
+    return Programs(
+        Artifact("judge", key_of(module)), "building the judge of GitOps", module, ("llminference.local/judge",)
+    )
+
+
 def find_go() -> str:
     """Find a Go that can build the modules."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")

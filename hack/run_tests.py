@@ -68,7 +68,7 @@ def run_tier(tier: str) -> Outcome:
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
     if tier == "apiserver":
-        _build(gobuild.kubernetes(), gobuild.helm(4), gobuild.helm(3))
+        _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
     if tier == "cluster":
         up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
         _build(gobuild.helm(4), gobuild.helm(3))
