@@ -15,6 +15,7 @@ def crd() -> str:
 
 GENERATORS: generation.Generators = {
     Path("crds") / f"{labels.PLURAL}.yaml": crd,
+    Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
     # A chart cannot reach outside its folder.
     Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
 }
