@@ -11,11 +11,14 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, ServeLaunch
+from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, ServeLaunch, Task
 from llmi_server.errors import StartupError
 
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
 """Variables with our prefix that belong to the project's development tools."""
+
+NOT_VERIFIABLE = {Task.EMBEDDINGS: "a vector has no answer in words to compare with"}
+"""Tasks that take no verify questions, and why."""
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseModel)
 
@@ -48,6 +51,13 @@ class ServeSettings(ServeLaunch):
                 f"LLMI_MAX_INPUT_TOKENS ({self.max_input_tokens}) is above LLMI_MAX_BATCH_TOKENS"
                 f" ({self.max_batch_tokens}), so the longest inputs would fit into no batch"
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _verify_suits_the_task(self) -> Self:
+        if self.verify and self.task in NOT_VERIFIABLE:
+            msg = f"LLMI_VERIFY has no use for {self.task}: {NOT_VERIFIABLE[self.task]}"
             raise ValueError(msg)
         return self
 

@@ -13,10 +13,11 @@ from llmi_server.errors import RequestError, StartupError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.inference.runner import BatchRunner
 from llmi_server.inference.service import InferenceService, RequestLimits
+from llmi_server.inference.verify import verify
 from llmi_server.inference.warm_up import warm_up
 from llmi_server.scheduling.limits import Limits
 from llmi_server.scheduling.scheduler import Scheduler
-from llmi_server.schema.hugging_face import TASK_REQUESTS
+from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.embeddings import Embeddings
 from llmi_server.tasks.fill_mask import FillMask
@@ -43,7 +44,7 @@ def open_for_requests(settings: ServeSettings, *, lifecycle: Lifecycle, telemetr
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    loaded = load_model(_load_request(settings), enter_phase=lifecycle.enter_phase)
+    loaded = load_model(_load_request(settings), watcher=lifecycle)
     service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
     describe_build(telemetry, settings, loaded.engine.facts)
     telemetry.load_seconds.set(lifecycle.age_seconds)
@@ -56,7 +57,7 @@ def build_service(
     """Return a started and warmed-up service around a loaded model.
 
     Raises:
-        StartupError: The limits contradict the model, or it produced no answer.
+        StartupError: The limits contradict the model, it produced no answer, or not the ones that are expected.
     """
     facts = loaded.engine.facts
     task = _build_task(loaded, settings.task, limit=_token_limit(settings, facts))
@@ -69,7 +70,7 @@ def build_service(
     runner.start()
     lifecycle.enter_phase("warm-up")
     _warm_up(task, runner, loaded, settings.task)
-    return InferenceService(
+    service = InferenceService(
         task=task,
         runner=runner,
         workers=ThreadPoolExecutor(_WORKERS, thread_name_prefix="text"),
@@ -80,6 +81,10 @@ def build_service(
         ),
         facts=facts,
     )
+    if settings.verify:
+        lifecycle.enter_phase("verify")
+        verify(service, settings.verify, default_parameters(settings.task))
+    return service
 
 
 def describe_build(telemetry: Telemetry, settings: ServeSettings, facts: ModelFacts) -> None:
@@ -138,7 +143,7 @@ def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[
 
 
 def _warm_up(task: TaskProtocol[Any], runner: BatchRunner, loaded: LoadedModel, kind: Task) -> None:
-    parameters = TASK_REQUESTS[kind].model_fields["parameters"].default.model_copy(update={"truncate": True})
+    parameters = default_parameters(kind).model_copy(update={"truncate": True})
     mask_token = loaded.codec.mask_token if kind is Task.FILL_MASK else None
     try:
         warm_up(task=task, parameters=parameters, runner=runner, mask_token=mask_token)

@@ -8,6 +8,7 @@ from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_testing.minilm import minilm
 from llmi_testing.models import tiny_bert
+from llmi_testing.watching import Watching
 
 pytestmark = [
     pytest.mark.gpu,
@@ -18,7 +19,7 @@ TEXTS = ["The capital of France is [MASK].", "Snow is [MASK], and the sun is hot
 
 def compute(folder, task, device, precision=Precision.FLOAT32):
     request = LoadRequest(folder=folder, task=task, precision=precision, device=device, max_batch_tokens=8192)
-    loaded = load_model(request, enter_phase=lambda name: None)
+    loaded = load_model(request, watcher=Watching())
     assert loaded.engine.facts.device.startswith(device)
     return loaded.engine.compute(loaded.codec.encode(TEXTS))
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
-from llmi_server.engine.protocol import LoadedModel, ModelFacts
+from llmi_server.engine.protocol import LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
 from llmi_server.machine import free_memory_bytes, usable_cpus
 from llmi_server.model import files, fitness
 from llmi_server.model.marker import read_marker
+from llmi_server.model.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,47 +68,49 @@ class Parts:
     threads: int
 
 
-def load_model(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> LoadedModel:
+def load_model(request: LoadRequest, *, watcher: LoadWatcher) -> LoadedModel:
     """Load an encoder and its tokenizer.
 
     Args:
         request: What to load and how.
-        enter_phase: Called with the name of each phase as it begins.
+        watcher: Told how far it is.
 
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    return _assemble(load_parts(request, enter_phase=enter_phase), request.task)
+    return _assemble(load_parts(request, watcher=watcher), request.task)
 
 
-def load_parts(request: LoadRequest, *, enter_phase: Callable[[str], None]) -> Parts:
+def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
     """Load what every task needs: model and tokenizer of Transformers, checked step by step.
 
     Args:
         request: What to load and how.
-        enter_phase: Called with the name of each phase as it begins.
+        watcher: Told how far it is.
 
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    enter_phase("inspect")
+    watcher.enter_phase("files")
     found = _inspect(request)
     threads = request.threads or usable_cpus()
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     if request.device is not Device.CUDA:
-        _refuse_if_too_large(found, _host_precision(request), request, free_memory_bytes())
-    enter_phase("import")
+        _refuse_if_too_large(found, _host_precision(request), request, free_memory_bytes(), watcher)
+    reading = read_ahead(found.weights, watcher)
+    watcher.enter_phase("imports")
     import torch  # noqa: PLC0415 - seconds of import, after everything that can fail fast
 
     torch.set_num_threads(threads)
     device = _choose_device(request.device, cuda=torch.cuda.is_available())
     precision = _choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
     if device == "cuda":
-        _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0])
-    enter_phase("tokenizer")
+        _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0], watcher)
+    watcher.enter_phase("tokenizer")
     tokenizer = _explained(lambda: _load_tokenizer(request.folder))
-    enter_phase("weights")
+    watcher.enter_phase("weights")
     model = _explained(lambda: _load_weights(request, found, precision, device))
+    reading.join()
     facts = _facts(request, found, model=model, device=device, precision=precision, threads=threads)
     return Parts(tokenizer=tokenizer, model=model, facts=facts, pooling=found.pooling, threads=threads)
 
@@ -133,10 +136,13 @@ def _host_precision(request: LoadRequest) -> Precision:
     return Precision.FLOAT32 if request.precision is Precision.AUTO else request.precision
 
 
-def _refuse_if_too_large(found: _Inspected, precision: Precision, request: LoadRequest, free: int) -> None:
+def _refuse_if_too_large(
+    found: _Inspected, precision: Precision, request: LoadRequest, free: int, watcher: LoadWatcher
+) -> None:
     weights = files.weight_bytes(found.weights, _ELEMENT_BYTES[precision])
     more = request.more_bytes(found.config, _ELEMENT_BYTES[precision]) if request.more_bytes else 0
     needed = weights + more + _RUNTIME_BYTES
+    watcher.predict(memory_bytes=needed)
     if needed > free:
         raise StartupError(
             FailureCode.OUT_OF_MEMORY,
@@ -144,7 +150,6 @@ def _refuse_if_too_large(found: _Inspected, precision: Precision, request: LoadR
             f"{f', {more // _MIB} MiB to generate' if more else ''}) and {free // _MIB} MiB are free.",
             next_step=f"Raise the memory limit above {needed * 5 // 4 // _MIB} MiB, or choose a smaller model.",
         )
-    _log().debug("Memory suffices for task %s", request.task)
 
 
 def _choose_device(wanted: Device, *, cuda: bool) -> str:

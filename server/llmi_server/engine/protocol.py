@@ -81,6 +81,30 @@ class Engine(Protocol):
         """
         ...
 
+    def device_memory_bytes(self) -> int | None:
+        """Return the most memory that was in use on the device so far; None if the device has none of its own."""
+        ...
+
+
+class LoadWatcher(Protocol):
+    """Who is told how far loading is, from any thread."""
+
+    def enter_phase(self, name: str) -> None:
+        """Take note that a phase begins and the one before ended."""
+        ...
+
+    def predict(self, *, memory_bytes: int) -> None:
+        """Take note of how much memory the model will take."""
+        ...
+
+    def expect(self, total_bytes: int) -> None:
+        """Take note of how many bytes of weights are to be read, which begins now."""
+        ...
+
+    def read(self, count: int) -> None:
+        """Take note of bytes that were read."""
+        ...
+
 
 class EngineOutOfMemoryError(Exception):
     """A batch did not fit into memory; smaller ones may."""

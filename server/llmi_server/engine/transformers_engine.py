@@ -58,6 +58,10 @@ class TransformersEngine:
                 raise EngineOutOfMemoryError(str(error)[:200]) from None
             raise
 
+    def device_memory_bytes(self) -> int | None:
+        """Return the most memory that PyTorch held on the GPU; None on a CPU."""
+        return torch.cuda.max_memory_reserved(self._device) if self._device.type == "cuda" else None
+
     def _padded(self, batch: Sequence[EncodedText]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and attention mask, both [texts, longest]."""
         width = max(map(len, batch))

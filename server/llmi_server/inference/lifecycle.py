@@ -1,13 +1,15 @@
-"""Where the server is in its life: loading, ready, draining; and how long each phase took."""
+"""Where the server is in its life: loading, ready, draining; how far it is, and what it took."""
 
 import logging
+import resource
+import sys
 import time
-from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.engine.protocol import ModelFacts
 from llmi_server.errors import DrainingError, InvalidRequestError, NotReadyError
-from llmi_server.logs import facts
+from llmi_server.logs import facts as log_facts
 
 _ServiceT = TypeVar("_ServiceT")
 
@@ -24,17 +26,13 @@ class Service(Protocol):
         """Say whether the engine makes progress or is idle."""
         ...
 
+    def device_memory_bytes(self) -> int | None:
+        """Return the most memory that was in use on the model's device, if that is not the process's own."""
+        ...
+
     def stop(self) -> None:
         """Fail whatever is not answered yet, and compute no more."""
         ...
-
-
-class Stage(StrEnum):
-    """Coarse stages, in order."""
-
-    LOADING = "loading"
-    READY = "ready"
-    DRAINING = "draining"
 
 
 class Lifecycle:
@@ -48,8 +46,13 @@ class Lifecycle:
         self._phase: str | None = None
         self._phase_began = self._began
         self._service: Service | None = None
+        self._read_began: float | None = None
+        self._read_rate: float | None = None
         self.stage = Stage.LOADING
         self.phase_seconds: dict[str, float] = {}
+        self.predicted_memory_bytes: int | None = None
+        self.total_bytes: int | None = None
+        self.done_bytes = 0
 
     @property
     def phase(self) -> str:
@@ -71,6 +74,41 @@ class Lifecycle:
         self._end_phase()
         self._phase, self._phase_began = name, time.monotonic()
 
+    def predict(self, *, memory_bytes: int) -> None:
+        """Note how much memory the model will take, as its files tell."""
+        self.predicted_memory_bytes = memory_bytes
+
+    def expect(self, total_bytes: int) -> None:
+        """Note how many bytes of weights are to be read, which begins now."""
+        self.total_bytes, self.done_bytes, self._read_began = total_bytes, 0, time.monotonic()
+
+    def read(self, count: int) -> None:
+        """Note bytes of weights that were read."""
+        self.done_bytes += count
+        if self._read_began is not None:
+            self._read_rate = round(self.done_bytes / max(time.monotonic() - self._read_began, 1e-6))
+
+    def report(self) -> ReadinessReport:
+        """Return what ``/readyz`` says: numbers, and nothing about the model's or the clients' content."""
+        facts = self._service.facts if self._service else None
+        return ReadinessReport(
+            stage=self.stage,
+            phase=self.phase,
+            done_bytes=None if self.total_bytes is None else self.done_bytes,
+            total_bytes=self.total_bytes,
+            bytes_per_second=self._read_rate,
+            phase_seconds=dict(self.phase_seconds),
+            predicted_memory_bytes=self.predicted_memory_bytes,
+            measured_memory_bytes=self.measured_memory_bytes(),
+            device=facts and facts.device,
+            precision=facts and facts.precision,
+        )
+
+    def measured_memory_bytes(self) -> int:
+        """Return the most memory held so far: of the device if it has its own, else of the process."""
+        on_device = self._service.device_memory_bytes() if self._service else None
+        return peak_memory_bytes() if on_device is None else on_device
+
     def become_ready(self, service: Service) -> None:
         """Open for requests: a real answer has been produced."""
         self._end_phase()
@@ -78,7 +116,7 @@ class Lifecycle:
         if self.stage is Stage.LOADING:
             self.stage = Stage.READY
         logging.getLogger(__name__).info(
-            "Model ready", extra=facts(seconds=round(self.age_seconds, 2), phases=self.phase_seconds)
+            "Model ready", extra=log_facts(seconds=round(self.age_seconds, 2), phases=self.phase_seconds)
         )
 
     def start_draining(self) -> None:
@@ -119,5 +157,11 @@ class Lifecycle:
         if self._phase is not None:
             seconds = round(time.monotonic() - self._phase_began, 3)
             self.phase_seconds[self._phase] = seconds
-            logging.getLogger(__name__).info("Phase done", extra=facts(phase=self._phase, seconds=seconds))
+            logging.getLogger(__name__).info("Phase done", extra=log_facts(phase=self._phase, seconds=seconds))
         self._phase = None
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that the process has held, mapped files included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

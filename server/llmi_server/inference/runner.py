@@ -71,6 +71,10 @@ class BatchRunner:
         """Say whether the thread runs."""
         return self._thread.is_alive()
 
+    def device_memory_bytes(self) -> int | None:
+        """Return the most memory that was in use on the engine's device; None if it is the process's own."""
+        return self._engine.device_memory_bytes()
+
     def stuck_seconds(self) -> float:
         """Return how long the present batch has been computed; 0 when idle."""
         began = self._batch_began

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -51,6 +52,10 @@ class InferenceService:
         self._limits = limits
         self.facts = facts
 
+    def device_memory_bytes(self) -> int | None:
+        """Return the most memory that was in use on the model's device, if that is not the process's own."""
+        return self._runner.device_memory_bytes()
+
     def is_alive(self, *, stuck_after_seconds: float) -> bool:
         """Say whether the engine makes progress or is idle."""
         return self._runner.is_alive() and self._runner.stuck_seconds() < stuck_after_seconds
@@ -89,6 +94,20 @@ class InferenceService:
         finally:
             self._runner.cancel(ticket)
         return Answers(answers=answers, tokens=sum(map(len, encoded)))
+
+    async def brief(self, question: str, parameters: TaskParameters) -> str:
+        """Answer one text in a few words, through the queue and the engine as any request.
+
+        Raises:
+            RequestError: As `run`.
+        """
+        ticket = self._runner.admit(deadline=math.inf)
+        try:
+            encoded = await self._on_worker(self._encode, [question], parameters)
+            outputs = await self._computed(ticket, encoded)
+            return await self._on_worker(self._task.brief, encoded[0], outputs[0])
+        finally:
+            self._runner.cancel(ticket)
 
     def _check_count(self, texts: Sequence[str]) -> None:
         if not texts:

@@ -72,3 +72,9 @@ TASK_REQUESTS: dict[Task, type[TaskRequest]] = {
     Task.EMBEDDINGS: EmbeddingTaskRequest,
 }
 """The request model of each task."""
+
+
+def default_parameters(task: Task) -> TaskParameters:
+    """Return what a request of the task has when it says nothing."""
+    parameters: TaskParameters = TASK_REQUESTS[task].model_fields["parameters"].default
+    return parameters

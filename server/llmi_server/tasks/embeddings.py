@@ -34,3 +34,7 @@ class Embeddings:
         length = max(float(np.linalg.norm(output)), 1e-12)
         scaled: Output = output / np.float32(length)
         return scaled
+
+    def brief(self, text: EncodedText, output: Output) -> str:
+        """Refuse: the settings let no question come this far."""
+        raise NotImplementedError

@@ -51,6 +51,11 @@ class FillMask:
             rows.append([self._proposal(text, place, int(candidates[i]), float(row[i])) for i in best])
         return rows[0] if len(rows) == 1 else rows
 
+    def brief(self, text: EncodedText, output: Output) -> str:
+        """Return the best token; for several masks, that of each."""
+        best = output.argmax(axis=-1)[: len(text.positions)]
+        return ", ".join(self._codec.decode([int(token)], skip_special=False).strip() for token in best)
+
     def _with_masks(self, text: EncodedText, index: int) -> EncodedText:
         masks = tuple(i for i, token in enumerate(text.ids) if token == self._codec.mask_token_id)
         if not masks:

@@ -38,6 +38,10 @@ class Task(Protocol[ParametersT_contra]):
         """Return the JSON-ready answer for one text."""
         ...
 
+    def brief(self, text: EncodedText, output: Output) -> str:
+        """Return the answer for one text in a few words, as people write what they expect."""
+        ...
+
 
 def encode_within(
     codec: TextCodec, texts: Sequence[str], *, limit: int, parameters: TaskParameters

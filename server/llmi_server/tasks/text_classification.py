@@ -12,6 +12,10 @@ from llmi_server.tasks.task import TaskParameters, encode_within
 ScoreFunction = Literal["sigmoid", "softmax", "none"]
 
 
+_APPLIES = 0.5
+"""Score from which a label of several applies."""
+
+
 class TextClassificationParameters(TaskParameters):
     """Parameters of text classification."""
 
@@ -45,6 +49,16 @@ class TextClassification:
         scores = _apply(parameters.function_to_apply or self._default_function, output)
         best = np.argsort(-scores, kind="stable")[: parameters.top_k]
         return [{"label": self._labels[i], "score": float(scores[i])} for i in best]
+
+    def brief(self, text: EncodedText, output: Output) -> str:  # noqa: ARG002 - the protocol's signature
+        """Return the best label; all that apply, best first, if several can; the number if it is a regression."""
+        scores = _apply(self._default_function, output)
+        if self._default_function == "none":
+            return ", ".join(f"{score:.2f}" for score in scores)
+        best = np.argsort(-scores, kind="stable")
+        if self._default_function == "softmax":
+            return self._labels[int(best[0])]
+        return ", ".join(self._labels[i] for i in best if scores[i] >= _APPLIES)
 
 
 def _function_for(problem_type: str | None, labels: int) -> ScoreFunction:

@@ -49,7 +49,9 @@ class TokenClassification:
         """Tokenise the texts."""
         return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
 
-    def answer(self, text: EncodedText, output: Output, parameters: TokenClassificationParameters) -> object:
+    def answer(
+        self, text: EncodedText, output: Output, parameters: TokenClassificationParameters
+    ) -> list[dict[str, Any]]:
         """Return the entities.
 
         Args:
@@ -68,6 +70,11 @@ class TokenClassification:
             return [_token_entity(piece) for piece in labelled if piece.label not in ignored]
         groups = [self._group(group) for group in _groups(labelled)]
         return [group for group in groups if group["entity_group"] not in ignored]
+
+    def brief(self, text: EncodedText, output: Output) -> str:
+        """Return the grouped entities: each one's label and its words as they stand in the text."""
+        groups = self.answer(text, output, TokenClassificationParameters(aggregation_strategy="simple"))
+        return ", ".join(f"{group['entity_group']} {text.text[group['start'] : group['end']]}" for group in groups)
 
     def _pieces(self, text: EncodedText, scores: Output) -> list[_Piece]:
         pieces = []

@@ -1,5 +1,6 @@
 """The one table from our errors to HTTP answers, in OpenAI's error shape."""
 
+import collections
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -43,6 +44,13 @@ _REJECTIONS: dict[type[errors.RequestError], str] = {
 _RETRY_AFTER_SECONDS = {errors.QueueFullError: 1, errors.NotReadyError: 5, errors.DrainingError: 1,
                         errors.OutOfMemoryError: 5, errors.DeadlineExceededError: 5}  # fmt: skip
 _LONGEST_MESSAGE = 1000
+_BROKEN: dict[int, str] = collections.defaultdict(
+    lambda: "This is not an HTTP/1.1 request, or it is malformed.",
+    {
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are larger than 64 KiB.",
+        HTTPStatus.NOT_IMPLEMENTED: "The request has a Transfer-Encoding other than chunked.",
+    },
+)
 
 
 def to_response(error: errors.RequestError) -> JSONResponse:
@@ -67,6 +75,14 @@ def internal_error() -> JSONResponse:
     """Return the answer when we made a mistake; it tells the client nothing about us."""
     detail = ErrorDetail(message="The server failed on this request.", type="server_error", code="internal_error")
     return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def broken_http(status: int, request_id: str) -> JSONResponse:
+    """Return the answer to bytes that are not an HTTP request; ``status`` is what the parser thinks of them."""
+    detail = ErrorDetail(message=_BROKEN[status], type="invalid_request_error", code="broken_http")
+    headers = {"connection": "close", "x-request-id": request_id}
+    answered = HTTPStatus.BAD_REQUEST if status >= HTTPStatus.INTERNAL_SERVER_ERROR else status
+    return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=answered, headers=headers)
 
 
 def count_rejection(error: errors.RequestError, telemetry: Telemetry) -> None:

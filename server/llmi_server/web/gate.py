@@ -8,8 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llmi_api.readiness import Stage
 from llmi_server.errors import DrainingError, RequestError
-from llmi_server.inference.lifecycle import Lifecycle, Stage
+from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.logs import facts
 from llmi_server.telemetry import OPERATIONS, Telemetry
 from llmi_server.web.access import EXEMPT_PATHS, ApiKeys

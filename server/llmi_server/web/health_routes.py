@@ -1,13 +1,12 @@
 """Live, ready, status and metrics: always answered, without touching the model."""
 
-import resource
-import sys
 from importlib.metadata import version
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
-from llmi_server.inference.lifecycle import Lifecycle
+from llmi_api.readiness import ReadinessReport, Stage
+from llmi_server.inference.lifecycle import Lifecycle, peak_memory_bytes
 from llmi_server.schema.status import ServerStatus
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
@@ -27,11 +26,13 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
         return PlainTextResponse("ok" if alive else "the engine is stuck", status_code=200 if alive else 500)
 
     @router.head("/readyz", include_in_schema=False)
-    @router.get("/readyz", response_class=PlainTextResponse)
+    @router.get("/readyz", response_model=ReadinessReport, responses={503: {"model": ReadinessReport}})
     async def readyz() -> Response:
-        ready = lifecycle.is_ready
+        report = lifecycle.report()
+        ready = report.stage is Stage.READY
         headers = {} if ready else {"retry-after": "5"}
-        return PlainTextResponse("ok" if ready else lifecycle.phase, status_code=200 if ready else 503, headers=headers)
+        body = report.model_dump_json(exclude_none=True)
+        return Response(body, status_code=200 if ready else 503, headers=headers, media_type="application/json")
 
     @router.head("/metrics", include_in_schema=False)
     @router.get("/metrics", response_class=PlainTextResponse)
@@ -57,7 +58,7 @@ def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:
         version=version("llminference"),
         age_seconds=round(lifecycle.age_seconds, 3),
         phase_seconds=dict(lifecycle.phase_seconds),
-        peak_rss_bytes=_peak_rss_bytes(),
+        peak_rss_bytes=peak_memory_bytes(),
         engine=facts and facts.engine,
         device=facts and facts.device,
         precision=facts and facts.precision,
@@ -65,8 +66,3 @@ def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:
         weight_bytes=facts and facts.weight_bytes,
         max_input_tokens=facts and facts.max_tokens,
     )
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

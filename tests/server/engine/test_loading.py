@@ -13,13 +13,14 @@ from llmi_server.engine import loading
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.errors import StartupError
 from llmi_testing.models import small_model
+from llmi_testing.watching import Watching
 
 
 def load(folder, task, precision=Precision.AUTO, device=Device.CPU):
     request = LoadRequest(
         folder=folder, task=task, precision=precision, device=device, max_batch_tokens=8192, threads=1
     )
-    return load_model(request, enter_phase=lambda name: None)
+    return load_model(request, watcher=Watching())
 
 
 def refusal(folder, task=Task.FILL_MASK, **options):

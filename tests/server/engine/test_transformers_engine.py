@@ -12,6 +12,7 @@ from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_testing.minilm import minilm
 from llmi_testing.models import small_model, tiny_bert
 from llmi_testing.server import running_server
+from llmi_testing.watching import Watching
 
 FAMILIES = ["bert", "roberta", "distilbert"]
 TEXTS = [
@@ -26,7 +27,7 @@ def load(folder, task):
     request = LoadRequest(
         folder=folder, task=task, precision=Precision.AUTO, device=Device.CPU, max_batch_tokens=8192, threads=1
     )
-    return load_model(request, enter_phase=lambda name: None)
+    return load_model(request, watcher=Watching())
 
 
 def pipeline(name, folder, **options):

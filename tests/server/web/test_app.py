@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import InferenceClient
 
 from llmi_api.launch import Task
+from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.errors import EngineFailedError
 from llmi_server.telemetry import Telemetry
 from llmi_testing.engine import FakeEngine, fake_model
@@ -110,6 +111,38 @@ def test_status_says_what_runs(server):
 def test_probes_answer_head(server):
     assert server.http.head("/livez").status_code == 200
     assert server.http.head("/readyz").status_code == 200
+
+
+def test_ready_says_what_the_start_took_and_nothing_about_the_model(server):
+    answer = server.http.get("/readyz")
+    report = ReadinessReport.model_validate_json(answer.content)
+    assert answer.status_code == 200
+    assert (report.stage, report.device, report.precision) == (Stage.READY, "cpu", "float32")
+    assert "warm-up" in report.phase_seconds
+    assert report.measured_memory_bytes > 10_000_000
+    assert MODEL_NAME not in answer.text
+
+
+def test_while_the_weights_are_read_ready_says_how_far_it_is():
+    with running_server(load=False) as server:
+        server.lifecycle.enter_phase("weights")
+        server.lifecycle.predict(memory_bytes=5000)
+        server.lifecycle.expect(1000)
+        server.lifecycle.read(300)
+        answer = server.http.get("/readyz")
+        report = ReadinessReport.model_validate_json(answer.content)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+        assert (report.stage, report.phase) == (Stage.LOADING, "weights")
+        assert (report.done_bytes, report.total_bytes, report.predicted_memory_bytes) == (300, 1000, 5000)
+        assert report.bytes_per_second > 0
+
+
+def test_the_memory_of_a_gpu_counts_where_there_is_one():
+    engine = FakeEngine()
+    engine.device_memory_bytes = lambda: 12345
+    with running_server(fake_model(engine=engine)) as server:
+        assert server.http.get("/readyz").json()["measured_memory_bytes"] == 12345
 
 
 def test_before_the_model_is_ready_probes_and_requests_say_so():

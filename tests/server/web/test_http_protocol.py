@@ -1,5 +1,7 @@
 """Connections that say nothing, or too slowly, are closed."""
 
+import http.client
+import json
 import socket
 
 import pytest
@@ -47,3 +49,38 @@ def test_a_kept_connection_may_rest_between_requests(server):
             with pytest.raises(TimeoutError):
                 connection.recv(1)
             connection.settimeout(10)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "says"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400, "not an HTTP"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "malformed"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 400, "Transfer-Encoding"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000, 431, "64 KiB"),
+    ],
+)
+def test_broken_http_is_answered_in_the_one_error_shape(server, sent, status, says):
+    with connect(server) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        error = json.loads(answer.read())["error"]
+    assert answer.status == status
+    assert says in error["message"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "broken_http")
+    assert len(answer.headers["x-request-id"]) == 32
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_body_that_breaks_off_into_nonsense_ends_the_request_with_an_answer(server, caplog):
+    head = "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with connect(server) as connection:
+        connection.sendall(head.encode() + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"mod\r\nzz\r\n')
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 400
+        assert json.loads(answer.read())["error"]["code"] == "broken_http"
+    assert server.http.get("/livez").status_code == 200
+    assert "Traceback" not in caplog.text

@@ -93,6 +93,9 @@ class FakeEngine:
             raise self.error
         return [self._output(text) for text in batch]
 
+    def device_memory_bytes(self) -> int | None:
+        return None
+
     def _output(self, text: EncodedText) -> Output:
         total = float(sum(text.ids))
         if self.task is Task.FILL_MASK:

@@ -45,6 +45,7 @@ class Behaviour:
         redirect_to: Base address that serves the files' bytes; the hub answers 302 to it.
         ignore_range: Send whole files whatever range is asked for.
         sizes: Announce sizes and hashes.
+        announced_bytes: Announce this size for weights, whatever they have.
         moved_to: The commit that ``main`` names by now, while the files stay those of the one commit.
     """
 
@@ -62,6 +63,7 @@ class Behaviour:
     redirect_to: str | None = None
     ignore_range: bool = False
     sizes: bool = True
+    announced_bytes: int | None = None
     moved_to: str | None = None
 
 
@@ -146,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = str(path.relative_to(self.hub.root / repository))
         if not behaviour.sizes:
             return {"rfilename": name}
-        size = path.stat().st_size
+        announced = behaviour.announced_bytes if name.endswith(_BIG) else None
+        size = announced or path.stat().st_size
         entry: dict[str, Any] = {"rfilename": name, "size": size, "blobId": _git_hash(path)}
         if name.endswith(_BIG):
             digest = "0" * 64 if behaviour.wrong_hash else _sha256(path)
