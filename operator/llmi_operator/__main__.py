@@ -15,7 +15,7 @@ from llmi_operator import handlers
 from llmi_operator.errors import SettingsError
 from llmi_operator.logs import set_up_logging
 from llmi_operator.settings import OperatorSettings
-from llmi_operator.startup import Context
+from llmi_operator.startup import Context, find_watched
 
 logger = logging.getLogger("llmi_operator")
 HARD_EXIT_SECONDS = 20.0
@@ -53,9 +53,9 @@ async def run(settings: OperatorSettings) -> Exit:
     """Run kopf with our handlers until a signal, a lost lease or a fault."""
     context = Context(settings=settings, stop=asyncio.Event())
     registry = kopf.OperatorRegistry()
-    handlers.register(registry)
     hard_exit = asyncio.create_task(_exit_hard_after(context.stop))
     try:
+        handlers.register(registry, await find_watched(settings))
         await kopf.operator(
             registry=registry,
             settings=kopf.OperatorSettings(),

@@ -1,21 +1,22 @@
 """kopf's triggers. An event only says that something happened: it updates the store and asks for a pass."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import kopf
 
 from llmi_operator import startup
-from llmi_operator.kinds import WATCHED, Kind
+from llmi_operator.kinds import Kind
 from llmi_operator.startup import Context
 
 
-def register(registry: kopf.OperatorRegistry) -> None:
-    """Register all handlers."""
+def register(registry: kopf.OperatorRegistry, kinds: Iterable[Kind]) -> None:
+    """Register all handlers. The kinds must be served: kopf looks for them only once, and warns."""
     kopf.on.startup(registry=registry)(start)
     kopf.on.cleanup(registry=registry)(stop)
     kopf.on.login(registry=registry)(login)
-    for kind in WATCHED:
+    for kind in kinds:
         handler = partial(on_event, kind=kind)
         kopf.on.event(kind.group, kind.version, kind.plural, id=f"observe-{kind.plural}", registry=registry)(handler)
 

@@ -12,6 +12,7 @@ class Kind:
     Attributes:
         selects_ours: Whether the label that marks our objects narrows listing and watching.
         field_selector: Narrows listing and watching further.
+        optional: Whether a cluster may not know the kind.
     """
 
     group: str
@@ -20,6 +21,7 @@ class Kind:
     name: str
     selects_ours: bool = True
     field_selector: str = ""
+    optional: bool = False
 
     @property
     def api_version(self) -> str:
@@ -51,8 +53,27 @@ MOUNT_EVENT = Kind(
 )
 """The kubelet says only in an event that a Secret of a volume is missing."""
 
-CHILDREN = (SERVICE, DEPLOYMENT, AUTOSCALER)
+SERVICE_ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
+POD_MONITOR = Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor", optional=True)
+
+CHILDREN = (
+    SERVICE_ACCOUNT,
+    NETWORK_POLICY,
+    CONFIG_MAP,
+    CLAIM,
+    SERVICE,
+    DEPLOYMENT,
+    AUTOSCALER,
+    DISRUPTION_BUDGET,
+    POD_MONITOR,
+)
 """What the operator applies."""
+LASTING = frozenset({SERVICE_ACCOUNT, NETWORK_POLICY, SERVICE, DEPLOYMENT})
+"""Children that every resource has all its life; the others can go before it does."""
 WATCHED = (INFERENCE, *CHILDREN, POD, MOUNT_EVENT)
 """What is listed and watched, the resource itself first."""
 BY_NAME = {kind.name: kind for kind in CHILDREN}

@@ -133,6 +133,7 @@ class Refusal:
 
     Attributes:
         foreign: The name is taken by an object that is not ours.
+        missing_api: The cluster does not know the kind.
         status: HTTP status of the API server's refusal; 0 for a foreign object.
     """
 
@@ -142,6 +143,7 @@ class Refusal:
     status: int = 0
     message: str = ""
     foreign: bool = False
+    missing_api: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Observed:
     """Everything that status depends on besides the plan.
 
     Attributes:
+        pin: Commit that every replica is to use; None while it is not known, and where nothing has to be pinned.
         deleting: The resource is going away.
         invalid: Why the spec cannot be served; empty when it can.
     """
@@ -159,6 +162,7 @@ class Observed:
     autoscaler: AutoscalerState | None = None
     pods: tuple[PodState, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    pin: str | None = None
     deleting: bool = False
     invalid: str = ""
 

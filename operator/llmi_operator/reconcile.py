@@ -10,7 +10,8 @@ from llmi_api import labels
 from llmi_api.v1alpha1 import ConditionType, LLMInferenceStatus
 from llmi_operator.cluster.apply import Result, apply_plan
 from llmi_operator.cluster.client import Cluster
-from llmi_operator.cluster.read import read_live, read_observed
+from llmi_operator.cluster.live import read_live
+from llmi_operator.cluster.read import read_observed
 from llmi_operator.errors import ClusterError, InvalidSpecError
 from llmi_operator.kinds import INFERENCE
 from llmi_operator.observed import Observed
@@ -23,6 +24,8 @@ from llmi_operator.status.finding import Outlook
 from llmi_operator.store import Key, Store
 
 logger = logging.getLogger(__name__)
+MAX_EVENT_MESSAGE = 1024
+"""The API server refuses a longer one."""
 REFUSED_AGAIN_SECONDS = 30.0
 """Nothing tells us when a foreign object goes or a permission comes, so a refusal is tried again this often."""
 
@@ -76,9 +79,13 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         generation = body["metadata"].get("generation", 0)
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
-    plan = make_plan(resource, parts.defaults, read_live(parts.store, key))
-    result = await apply_plan(parts.cluster, parts.store, resource, plan)
-    observed: Observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals))
+    plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
+    result = Result() if resource.spec.paused else await apply_plan(parts.cluster, parts.store, resource, plan)
+    for edit in result.hand_edits:
+        await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
+    observed: Observed = read_observed(
+        parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals), pin=plan.pin
+    )
     verdict = compute_status(resource, observed, subject.previous, parts.defaults)
     return await _finish(parts, subject, verdict, result)
 
@@ -107,17 +114,24 @@ async def _write_status(parts: Parts, subject: _Subject, verdict: Verdict) -> No
         "Changed state",
         extra={"namespace": key.namespace, "inference": key.name, "reason": reason, "why": verdict.status.why or ""},
     )
-    try:
-        await parts.cluster.post_event(_make_event(key, body, verdict, parts.now()))
-    except ClusterError as error:
-        # The status has it all: an event that could not be posted is no reason to try again.
-        logger.warning("Could not post an event", extra={"namespace": key.namespace, "error": str(error)})
-
-
-def _make_event(key: Key, body: Mapping[str, Any], verdict: Verdict, now: datetime) -> dict[str, Any]:
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     finding = verdict.finding
     healthy = finding.reason in READY_REASONS or finding.outlook in {Outlook.FINE, Outlook.PROGRESS}
+    sentence = verdict.status.why or "All replicas answer."
+    await _post_event(parts, subject, finding.reason, sentence, "Normal" if healthy else "Warning")
+
+
+async def _post_event(parts: Parts, subject: _Subject, reason: str, sentence: str, severity: str) -> None:
+    event = _make_event(subject, reason, sentence, severity, parts.now())
+    try:
+        await parts.cluster.post_event(event)
+    except ClusterError as error:
+        # An event that could not be posted is no reason to try again: the status has what matters.
+        logger.warning("Could not post an event", extra={"namespace": subject.key.namespace, "error": str(error)})
+
+
+def _make_event(subject: _Subject, reason: str, sentence: str, severity: str, now: datetime) -> dict[str, Any]:
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    key = subject.key
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -127,11 +141,11 @@ def _make_event(key: Key, body: Mapping[str, Any], verdict: Verdict, now: dateti
             "kind": labels.KIND,
             "namespace": key.namespace,
             "name": key.name,
-            "uid": body["metadata"]["uid"],
+            "uid": subject.body["metadata"]["uid"],
         },
-        "reason": finding.reason,
-        "message": verdict.status.why or "All replicas answer.",
-        "type": "Normal" if healthy else "Warning",
+        "reason": reason,
+        "message": sentence[:MAX_EVENT_MESSAGE],
+        "type": severity,
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,
         "count": 1,

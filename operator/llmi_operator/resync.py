@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llmi_operator.cluster.client import Cluster
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import WATCHED
+from llmi_operator.kinds import WATCHED, Kind
 from llmi_operator.metrics import RESYNC_TIME
 from llmi_operator.store import Key, Store
 from llmi_operator.workqueue import WorkQueue
@@ -37,12 +37,21 @@ class Resync:
         changed: set[Key] = set()
         for kind in WATCHED:
             for namespace in self._namespaces:
-                bodies, version = await self._cluster.list(kind, namespace)
-                changed |= self._store.replace(kind, namespace, bodies, version)
+                changed |= await self._list(kind, namespace)
         self.finished_at = time.monotonic()
         RESYNC_TIME.set_to_current_time()
         self._store.publish_size()
         return changed
+
+    async def _list(self, kind: Kind, namespace: str) -> set[Key]:
+        try:
+            bodies, version = await self._cluster.list(kind, namespace)
+        except ClusterError as error:
+            if kind.optional and error.is_absent:
+                # Not served here, or not any more: then there are none.
+                return self._store.forget(kind)
+            raise
+        return self._store.replace(kind, namespace, bodies, version)
 
     async def run(self, queue: WorkQueue, period: float) -> None:
         """List again and again; what differs gets a pass, and so does every resource, to be sure."""

@@ -27,6 +27,7 @@ class ServerDefaults(BaseModel):
     cpu_request: str
     memory: str
     ephemeral_storage_request: str
+    operator_namespace: str
 
 
 class OperatorSettings(BaseModel):
@@ -114,6 +115,8 @@ class OperatorSettings(BaseModel):
             cpu_request=self.default_cpu_request,
             memory=self.default_memory,
             ephemeral_storage_request=self.default_ephemeral_storage_request,
+            # The lease is made beside the operator's pods.
+            operator_namespace=self.lease_namespace,
         )
 
 

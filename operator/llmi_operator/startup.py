@@ -17,7 +17,7 @@ from aiohttp import web
 from llmi_operator.cluster.client import ApiCluster
 from llmi_operator.errors import ClusterError, LeadershipLostError
 from llmi_operator.health import Health, start_health_server
-from llmi_operator.kinds import INFERENCE, WATCHED
+from llmi_operator.kinds import INFERENCE, WATCHED, Kind
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_operator.reconcile import Parts
 from llmi_operator.resync import Resync
@@ -45,6 +45,23 @@ class Context:
     health: web.AppRunner | None = None
     lost_leadership: bool = False
     failed: bool = False
+
+
+async def find_watched(settings: OperatorSettings) -> tuple[Kind, ...]:
+    """Say which kinds can be watched. One that comes later is seen by the listings only, until the next start."""
+    cluster = await ApiCluster.connect(settings.user_agent)
+    try:
+        return tuple([kind for kind in WATCHED if not kind.optional or await _is_served(cluster, kind)])
+    finally:
+        await cluster.close()
+
+
+async def _is_served(cluster: ApiCluster, kind: Kind) -> bool:
+    try:
+        return await cluster.is_served(kind)
+    except ClusterError as error:
+        logger.warning("Cannot tell whether a kind is served", extra={"kind": kind.name, "error": str(error)})
+        return False
 
 
 async def start(context: Context) -> None:

@@ -20,6 +20,18 @@ class Key(NamedTuple):
     name: str
 
 
+class Rewrite(NamedTuple):
+    """How the cluster's admission changed what we wrote.
+
+    Attributes:
+        plan_hash: Of the manifest that we wrote.
+        paths: Where the answer differed from it.
+    """
+
+    plan_hash: str
+    paths: tuple[str, ...]
+
+
 class _Place(NamedTuple):
     kind: Kind
     namespace: str
@@ -34,6 +46,7 @@ class Store:
         self._owners: dict[_Place, Key] = {}
         self._by_owner: defaultdict[Key, dict[_Place, Object]] = defaultdict(dict)
         self._pod_owners: dict[str, Key] = {}
+        self._rewrites: dict[_Place, Rewrite] = {}
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Remember an object unless a newer copy is known.
@@ -67,6 +80,7 @@ class Store:
             return None
         owner = self._owners.get(place) or self.find_owner(kind, body)
         self._forget(place)
+        self._rewrites.pop(place, None)
         return owner
 
     def replace(self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], version: str) -> set[Key]:
@@ -91,8 +105,20 @@ class Store:
             self._forget(place)
         return changed
 
+    def forget(self, kind: Kind) -> set[Key]:
+        """Forget all objects of a kind that is not served any more.
+
+        Returns:
+            The LLMInferences that something changed for.
+        """
+        places = [place for place in self._objects if place.kind == kind]
+        changed = {self._owners[place] for place in places}
+        for place in places:
+            self._forget(place)
+        return changed
+
     def get(self, kind: Kind, key: Key) -> Object | None:
-        """The resource itself, or its child of a kind (children have its name)."""
+        """The object of a kind with this name: the resource itself, or a child."""
         return self._objects.get(_Place(kind, key.namespace, key.name))
 
     def children(self, kind: Kind, key: Key) -> list[Object]:
@@ -103,6 +129,18 @@ class Store:
     def inferences(self) -> list[Key]:
         """All LLMInferences."""
         return [Key(place.namespace, place.name) for place in self._objects if place.kind == INFERENCE]
+
+    def get_rewrite(self, kind: Kind, key: Key) -> Rewrite | None:
+        """How admission changed what we wrote last; None when it did not."""
+        return self._rewrites.get(_Place(kind, key.namespace, key.name))
+
+    def set_rewrite(self, kind: Kind, key: Key, rewrite: Rewrite | None) -> None:
+        """Remember how admission changed what we wrote, or that it did not."""
+        place = _Place(kind, key.namespace, key.name)
+        if rewrite is None:
+            self._rewrites.pop(place, None)
+        else:
+            self._rewrites[place] = rewrite
 
     def find_owner(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Which LLMInference an object concerns."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llmi_operator.kinds import CHILDREN, INFERENCE, WATCHED
+from llmi_operator.kinds import CHILDREN, INFERENCE, LASTING, WATCHED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "chart" / "llminference"
@@ -16,19 +16,6 @@ DANGEROUS_RESOURCES = {"*", "secrets", "nodes", "pods/exec", "serviceaccounts/to
 MANIFESTS = [path for path in sorted(DEPLOY.rglob("*.yaml")) if not path.is_relative_to(CHART)]
 FOR_PEOPLE = DEPLOY / "crd" / "user-roles.yaml"
 READER = DEPLOY / "cluster-reader" / "role.yaml"
-
-LASTING = {"deployments", "networkpolicies", "serviceaccounts", "services"}
-"""Children that go with their owner, by the garbage collector; the others are taken away when they are not wanted."""
-
-ALL = {"get", "list", "watch", "create", "patch", "delete"}
-COMING = [
-    ("", "configmaps"),
-    ("", "persistentvolumeclaims"),
-    ("", "serviceaccounts"),
-    ("monitoring.coreos.com", "podmonitors"),
-    ("networking.k8s.io", "networkpolicies"),
-    ("policy", "poddisruptionbudgets"),
-]
 
 
 def documents(path):
@@ -67,10 +54,8 @@ def needed():
     verbs["", "events"] |= {"create"}
     for kind in CHILDREN:
         verbs[kind.group, kind.plural] |= {"get", "create", "patch"}
-        if kind.plural not in LASTING:
-            verbs[kind.group, kind.plural] |= {"delete"}
-    for group, plural in COMING:
-        verbs.setdefault((group, plural), ALL - ({"delete"} if plural in LASTING else set()))
+        # Lasting children go with their owner, by the garbage collector.
+        verbs[kind.group, kind.plural] |= set() if kind in LASTING else {"delete"}
     return verbs
 
 

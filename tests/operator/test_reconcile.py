@@ -59,7 +59,8 @@ def world():
 async def test_the_first_pass_makes_children_and_status_with_one_write_each(world):
     await one_pass(world.parts, KEY)
     assert sorted(world.cluster.writes()) == [
-        ("apply", "Deployment", "bert"), ("apply", "Service", "bert"), ("status", "LLMInference", "bert"),
+        ("apply", "Deployment", "bert"), ("apply", "NetworkPolicy", "bert"), ("apply", "Service", "bert"),
+        ("apply", "ServiceAccount", "bert"), ("status", "LLMInference", "bert"),
     ]  # fmt: skip
     assert world.status["why"] == "The replicas are being started."
 

@@ -1,23 +1,29 @@
-"""Makes the cluster what the plan says: hand over, prune, apply; asks the API server only where something differs."""
+"""Makes the cluster what the plan says: prune, surround, apply; asks the API server only where something differs."""
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 from llmi_api import labels
 from llmi_operator.cluster.client import HANDOVER_MANAGER, Cluster
-from llmi_operator.cluster.read import is_controlled_by
+from llmi_operator.cluster.ownership import find_foreign, is_controlled_by, is_leftover
+from llmi_operator.cluster.prune import prune
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import BY_NAME, CHILDREN, DEPLOYMENT, Kind
+from llmi_operator.kinds import BY_NAME, CLAIM, CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, SERVICE_ACCOUNT, Kind
 from llmi_operator.observed import Refusal
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Manifest, Plan
-from llmi_operator.plan.drift import covers
-from llmi_operator.store import Key, Store
+from llmi_operator.plan.drift import covers, find_differences
+from llmi_operator.plan.hand_edit import HandEdit, find_hand_edit, read_plan_hash, write_path
+from llmi_operator.store import Key, Object, Rewrite, Store
 
 logger = logging.getLogger(__name__)
+OWN_MANAGERS = frozenset({labels.FIELD_MANAGER, HANDOVER_MANAGER})
+GUARDS = frozenset({SERVICE_ACCOUNT.name, NETWORK_POLICY.name, CLAIM.name})
+"""Without one of these no pod may start: it would run under a stranger's account, or without its walls or its disk."""
+SURROUNDINGS = GUARDS | {CONFIG_MAP.name}
 
 
 @dataclass
@@ -27,99 +33,134 @@ class Result:
     Attributes:
         refusals: What the owner must know: foreign objects and final refusals.
         errors: What is worth another try soon.
+        hand_edits: Changes by others that were set back.
     """
 
     refusals: list[Refusal] = field(default_factory=list)
     errors: list[ClusterError] = field(default_factory=list)
+    hand_edits: list[HandEdit] = field(default_factory=list)
+
+    def note(self, error: ClusterError) -> None:
+        """Sort a refusal by whether trying again helps."""
+        if error.is_final:
+            refusal = Refusal(
+                kind=error.kind, name=error.name, verb=error.verb, status=error.status, message=error.message
+            )
+            self.refusals.append(refusal)
+        else:
+            self.errors.append(error)
 
 
 async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: Plan) -> Result:
     """Bring the children in line with the plan; every answer goes into the store at once."""
-    result = Result()
+    applying = _Applying(cluster, store, resource, Result())
     # First, or an autoscaler that has just been switched off could still change the replicas we are about to set.
-    await _prune(cluster, store, resource, plan, result)
+    for error in await prune(cluster, store, resource, plan):
+        applying.result.note(error)
+    guarded = await applying.apply_all(child for child in plan.children if child["kind"] in SURROUNDINGS)
+    others = [child for child in plan.children if child["kind"] not in SURROUNDINGS]
+    if not guarded:
+        await applying.apply_all(child for child in others if child["kind"] != DEPLOYMENT.name)
+        return applying.result
     try:
-        await _hand_over(cluster, store, resource, plan.hand_over)
+        await applying.hand_over(plan.hand_over)
     except ClusterError as error:
         # Without the hand-over, applying the Deployment would drop the replicas to 1.
-        _note(result, error)
-        return result
-    await asyncio.gather(*(_apply_child(cluster, store, resource, child, result) for child in plan.children))
-    return result
+        applying.result.note(error)
+        return applying.result
+    await applying.apply_all(others)
+    return applying.result
 
 
-async def _apply_child(cluster: Cluster, store: Store, resource: Resource, manifest: Manifest, result: Result) -> None:
-    kind = BY_NAME[manifest["kind"]]
-    key = Key(resource.namespace, resource.name)
-    try:
-        live = store.get(kind, key) or await cluster.get(kind, *key)
+@dataclass(frozen=True)
+class _Applying:
+    """One plan on its way into the cluster."""
+
+    cluster: Cluster
+    store: Store
+    resource: Resource
+    result: Result
+
+    async def apply_all(self, children: Iterable[Manifest]) -> bool:
+        """Apply side by side.
+
+        Returns:
+            Whether everything is there that a pod must not start without.
+        """
+        manifests = list(children)
+        done = await asyncio.gather(*(self._apply(manifest) for manifest in manifests))
+        return all(there for manifest, there in zip(manifests, done, strict=True) if manifest["kind"] in GUARDS)
+
+    async def hand_over(self, replicas: int | None) -> None:
+        """Let another manager take over the number of replicas, where the plan says so."""
+        key = Key(self.resource.namespace, self.resource.name)
+        live = self.store.get(DEPLOYMENT, key)
+        if replicas is None or live is None or not is_controlled_by(live, self.resource.uid):
+            return
+        manifest = {
+            "apiVersion": DEPLOYMENT.api_version,
+            "kind": DEPLOYMENT.name,
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": live["metadata"]["uid"]},
+            "spec": {"replicas": replicas},
+        }
+        self.store.put(DEPLOYMENT, await self.cluster.apply(DEPLOYMENT, manifest, manager=HANDOVER_MANAGER))
+        logger.info(
+            "Handed the number of replicas to the autoscaler", extra={"replicas": replicas, **self._describe(key)}
+        )
+
+    async def _apply(self, manifest: Manifest) -> bool:
+        kind, key = BY_NAME[manifest["kind"]], Key(self.resource.namespace, manifest["metadata"]["name"])
+        try:
+            live = self.store.get(kind, key) or await self.cluster.get(kind, *key)
+            if live is not None and read_plan_hash(live) == read_plan_hash(manifest) and not covers(live, manifest):
+                # Somebody changed it, and only the API server knows who.
+                live = await self.cluster.get(kind, *key)
+            return await self._write(kind, key, live, manifest)
+        except ClusterError as error:
+            if kind.optional and error.is_absent:
+                self.result.refusals.append(Refusal(kind=kind.name, name=key.name, missing_api=True))
+            else:
+                self.result.note(error)
+            return False
+
+    async def _write(self, kind: Kind, key: Key, live: Object | None, manifest: Manifest) -> bool:
         if live is not None:
-            if _is_leftover(live, resource):
+            if is_leftover(live, self.resource):
                 raise _make_leftover_error(kind, key)
-            foreign = _find_foreign(live, resource)
+            foreign = find_foreign(live, self.resource)
             if foreign is not None:
-                result.refusals.append(foreign)
-                return
-            if covers(live, manifest):
-                store.put(kind, live)
-                return
+                self.result.refusals.append(foreign)
+                return False
+            if covers(live, manifest) or self.store.get_rewrite(kind, key) == _describe_rewrite(live, manifest):
+                self.store.put(kind, live)
+                return True
+            edit = find_hand_edit(live, manifest, OWN_MANAGERS)
+            if edit is not None:
+                self.result.hand_edits.append(edit)
             # The uid makes sure that it still is the object that was looked at.
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
-        applied = await cluster.apply(kind, manifest)
-    except ClusterError as error:
-        _note(result, error)
-        return
-    store.put(kind, applied)
-    logger.info("Applied child", extra={"kind": kind.name, **_fields(key)})
+        applied = await self.cluster.apply(kind, manifest)
+        self.store.put(kind, applied)
+        self._remember_rewrite(kind, key, applied, manifest)
+        logger.info("Applied child", extra={"kind": kind.name, **self._describe(key)})
+        return True
+
+    def _remember_rewrite(self, kind: Kind, key: Key, applied: Object, manifest: Manifest) -> None:
+        """A webhook that rewrites what we write would do so again: it has the last word, and is not fought."""
+        rewrite = _describe_rewrite(applied, manifest)
+        self.store.set_rewrite(kind, key, rewrite)
+        if rewrite is not None:
+            extra = {"kind": kind.name, "fields": ", ".join(rewrite.paths), **self._describe(key)}
+            logger.warning("The cluster's admission rewrites a child", extra=extra)
+
+    def _describe(self, key: Key) -> dict[str, str]:
+        # "name" is the logger's own field in a log record.
+        return {"namespace": key.namespace, "inference": self.resource.name, "child": key.name}
 
 
-async def _prune(cluster: Cluster, store: Store, resource: Resource, plan: Plan, result: Result) -> None:
-    key = Key(resource.namespace, resource.name)
-    wanted = {child["kind"] for child in plan.children}
-    for kind in CHILDREN:
-        for body in store.children(kind, key):
-            if not is_controlled_by(body, resource.uid) or "deletionTimestamp" in body["metadata"]:
-                continue
-            if kind.name in wanted and body["metadata"]["name"] == resource.name:
-                continue
-            await _delete(cluster, store, kind, body, result)
-
-
-async def _delete(cluster: Cluster, store: Store, kind: Kind, body: dict[str, Any], result: Result) -> None:
-    metadata = body["metadata"]
-    try:
-        await cluster.delete(kind, metadata["namespace"], metadata["name"], metadata["uid"])
-    except ClusterError as error:
-        _note(result, error)
-        return
-    store.drop(kind, body)
-    logger.info("Deleted child", extra={"kind": kind.name, **_fields(Key(metadata["namespace"], metadata["name"]))})
-
-
-async def _hand_over(cluster: Cluster, store: Store, resource: Resource, replicas: int | None) -> None:
-    key = Key(resource.namespace, resource.name)
-    live = store.get(DEPLOYMENT, key)
-    if replicas is None or live is None or not is_controlled_by(live, resource.uid):
-        return
-    manifest = {
-        "apiVersion": DEPLOYMENT.api_version,
-        "kind": DEPLOYMENT.name,
-        "metadata": {"name": key.name, "namespace": key.namespace, "uid": live["metadata"]["uid"]},
-        "spec": {"replicas": replicas},
-    }
-    store.put(DEPLOYMENT, await cluster.apply(DEPLOYMENT, manifest, manager=HANDOVER_MANAGER))
-    logger.info("Handed the number of replicas to the autoscaler", extra={"replicas": replicas, **_fields(key)})
-
-
-def _is_leftover(live: dict[str, Any], resource: Resource) -> bool:
-    """Whether it belongs to an earlier resource of the same name, so that the garbage collector will take it."""
-    return any(
-        item.get("controller")
-        and item["kind"] == labels.KIND
-        and item["name"] == resource.name
-        and item["uid"] != resource.uid
-        for item in live["metadata"].get("ownerReferences") or ()
-    )
+def _describe_rewrite(live: Object, manifest: Manifest) -> Rewrite | None:
+    paths = tuple(write_path(path) for path in find_differences(live, manifest))
+    return Rewrite(read_plan_hash(manifest), paths) if paths else None
 
 
 def _make_leftover_error(kind: Kind, key: Key) -> ClusterError:
@@ -130,33 +171,5 @@ def _make_leftover_error(kind: Kind, key: Key) -> ClusterError:
         name=key.name,
         status=HTTPStatus.CONFLICT,
         reason="Leftover",
-        message="the one of the resource before is still being deleted",
+        message="the one before is still being deleted",
     )
-
-
-def _find_foreign(live: dict[str, Any], resource: Resource) -> Refusal | None:
-    """Say whose object has the name, unless it is ours or an orphan of ours that may be adopted."""
-    metadata = live["metadata"]
-    if is_controlled_by(live, resource.uid):
-        return None
-    controllers = [item for item in metadata.get("ownerReferences") or () if item.get("controller")]
-    found = metadata.get("labels") or {}
-    ours = found.get(labels.OWNER_LABEL) == resource.name and found.get(labels.MANAGED_BY_LABEL) == labels.MANAGED_BY
-    if ours and not controllers:
-        return None
-    owner = f"{controllers[0]['kind']} {controllers[0]['name']}" if controllers else ""
-    return Refusal(kind=live["kind"], name=metadata["name"], message=owner, foreign=True)
-
-
-def _note(result: Result, error: ClusterError) -> None:
-    if error.is_final:
-        result.refusals.append(
-            Refusal(kind=error.kind, name=error.name, verb=error.verb, status=error.status, message=error.message)
-        )
-    else:
-        result.errors.append(error)
-
-
-def _fields(key: Key) -> dict[str, str]:
-    # "name" is the logger's own field in a log record.
-    return {"namespace": key.namespace, "inference": key.name}

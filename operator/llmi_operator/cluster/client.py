@@ -39,8 +39,8 @@ class Cluster(Protocol):
     async def apply_status(self, manifest: Object) -> Object:
         """Server-side apply of the status of an LLMInference."""
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete exactly the object with this uid; one that is gone already is fine."""
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, version: str) -> None:
+        """Delete the object with this uid as it was at this resource version; one that is gone already is fine."""
 
     async def post_event(self, event: Object) -> None:
         """Create a Kubernetes Event."""
@@ -117,16 +117,16 @@ class ApiCluster:
         """Server-side apply of the status of an LLMInference."""
         return await self._apply(INFERENCE, manifest, manager=labels.FIELD_MANAGER, subresource="status")
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete exactly the object with this uid; one that is gone already is fine."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, version: str) -> None:
+        """Delete the object with this uid as it was at this resource version; one that is gone already is fine."""
+        preconditions = {"uid": uid, "resourceVersion": version}
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
         try:
             await self._call(
                 "delete", kind, kind.path(namespace, name), method="DELETE", namespace=namespace, name=name, body=body
             )
         except ClusterError as error:
-            # A conflict means: another object has the name now, and it is none of ours.
-            if not (error.is_absent or error.is_conflict):
+            if not error.is_absent:
                 raise
 
     async def post_event(self, event: Object) -> None:

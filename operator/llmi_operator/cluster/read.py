@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from llmi_operator.cluster.ownership import is_controlled_by
 from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SERVICE
 from llmi_operator.observed import (
     AutoscalerState,
@@ -16,22 +17,15 @@ from llmi_operator.observed import (
     ServiceState,
     Termination,
 )
-from llmi_operator.plan import Live
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
-from llmi_operator.store import OWNS_REPLICAS, Key, Store
+from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
 
 
-def read_live(store: Store, key: Key) -> Live:
-    """The facts about the live Deployment that a plan depends on."""
-    body = store.get(DEPLOYMENT, key)
-    if body is None:
-        return Live()
-    return Live(replicas=body.get("spec", {}).get("replicas", 1), owns_replicas=body[OWNS_REPLICAS])
-
-
-def read_observed(store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = ()) -> Observed:
+def read_observed(
+    store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = (), pin: str | None = None
+) -> Observed:
     """Everything about one resource's children and pods that status depends on."""
     deployment, service, autoscaler = (_owned(store.get(kind, key), uid) for kind in (DEPLOYMENT, SERVICE, AUTOSCALER))
     mount_failures = _read_mount_failures(store.children(MOUNT_EVENT, key))
@@ -42,14 +36,7 @@ def read_observed(store: Store, key: Key, uid: str, *, now: datetime, refusals: 
         autoscaler=AutoscalerState(_read_conditions(autoscaler)) if autoscaler else None,
         pods=tuple(_read_pod(body, mount_failures) for body in store.children(POD, key)),
         refusals=refusals,
-    )
-
-
-def is_controlled_by(body: _Body, uid: str) -> bool:
-    """Whether an object's controller is the one with this uid."""
-    return any(
-        reference.get("controller") and reference.get("uid") == uid
-        for reference in body["metadata"].get("ownerReferences") or ()
+        pin=pin,
     )
 
 

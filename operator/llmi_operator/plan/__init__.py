@@ -2,15 +2,22 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmi_operator.parse import Resource
 from llmi_operator.plan.autoscaler import build_autoscaler
+from llmi_operator.plan.cache import build_cache
 from llmi_operator.plan.deployment import build_deployment
+from llmi_operator.plan.disruption_budget import build_disruption_budget, wants_disruption_budget
 from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
+from llmi_operator.plan.network_policy import build_network_policy
+from llmi_operator.plan.pin import build_pins, choose_pin
+from llmi_operator.plan.pod_monitor import build_pod_monitor
 from llmi_operator.plan.replicas import decide_replicas
 from llmi_operator.plan.service import build_service
+from llmi_operator.plan.service_account import build_service_account
 from llmi_operator.settings import ServerDefaults
 
 Manifest = dict[str, Any]
@@ -18,10 +25,21 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Live:
-    """The two facts about the live Deployment that a plan depends on."""
+    """The facts about live objects that a plan depends on.
+
+    Attributes:
+        replicas: The Deployment's number of replicas; None when there is no Deployment.
+        owns_replicas: Whether our field manager owns that number.
+        pins: Commits by key, from the ConfigMap.
+        fetched: Commit that the first replica of the present model fetched; None when none has.
+        cache_size: Size of the claim that keeps downloads; None when there is no claim.
+    """
 
     replicas: int | None = None
     owns_replicas: bool = False
+    pins: Mapping[str, str] = field(default_factory=dict)
+    fetched: str | None = None
+    cache_size: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,27 +49,58 @@ class Plan:
     Attributes:
         children: The manifests, in the order in which they are applied.
         hand_over: Number of replicas that another field manager takes over before anything is applied.
+        pin: Commit that every replica uses; None while it is not known, and where nothing has to be pinned.
     """
 
     children: tuple[Manifest, ...]
     hand_over: int | None
+    pin: str | None = None
 
 
 def make_plan(resource: Resource, defaults: ServerDefaults, live: Live) -> Plan:
     """Decide what shall exist. The same input always gives the same plan."""
     decision = decide_replicas(resource.spec, live=live.replicas, owned=live.owns_replicas)
+    pin = choose_pin(resource.spec.model, live.pins, live.fetched)
     deployment = build_deployment(resource, defaults)
     if decision.in_manifest is not None:
         deployment["spec"]["replicas"] = decision.in_manifest
-    children = [build_service(resource), deployment]
+    children = (
+        *_build_surroundings(resource, defaults, live, pin),
+        build_service(resource),
+        deployment,
+        *_build_attendants(resource),
+    )
+    return Plan(children=tuple(_with_hash(child) for child in children), hand_over=decision.hand_over, pin=pin)
+
+
+def _build_surroundings(
+    resource: Resource, defaults: ServerDefaults, live: Live, pin: str | None
+) -> Iterator[Manifest]:
+    """What a pod needs before it starts: its account, its walls, its pin and its disk."""
+    yield build_service_account(resource)
+    yield build_network_policy(resource, defaults)
+    pins = build_pins(resource, live.pins, pin)
+    if pins is not None:
+        yield pins
+    cache = resource.spec.model.cache
+    if cache is not None and cache.size is not None:
+        yield build_cache(resource, cache, live.cache_size)
+
+
+def _build_attendants(resource: Resource) -> Iterator[Manifest]:
+    """What looks after the pods once they run."""
     if resource.spec.autoscaling is not None:
-        children.append(build_autoscaler(resource, resource.spec.autoscaling))
-    return Plan(children=tuple(_with_hash(child) for child in children), hand_over=decision.hand_over)
+        yield build_autoscaler(resource, resource.spec.autoscaling)
+    if wants_disruption_budget(resource.spec):
+        yield build_disruption_budget(resource)
+    if resource.spec.observability.metrics.pod_monitor:
+        yield build_pod_monitor(resource)
 
 
 def _with_hash(manifest: Manifest) -> Manifest:
     """Mark a manifest with its own hash, so that a field we no longer want is noticed even after a restart."""
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    metadata = {**manifest["metadata"], "annotations": {PLAN_HASH_ANNOTATION: digest}}
+    annotations = {**manifest["metadata"].get("annotations", {}), PLAN_HASH_ANNOTATION: digest}
+    metadata = {**manifest["metadata"], "annotations": annotations}
     return {**manifest, "metadata": metadata}

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmi_api.launch import HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
+from llmi_api.launch import CACHE_DIR, HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
 from llmi_api.meta import SecretKey
 from llmi_api.v1alpha1.model_source import ModelSource
+from llmi_operator.parse import Resource
+from llmi_operator.plan.cache import CACHE_VOLUME, build_cache_volume
 
 MODEL_VOLUME = "model"
 HUB_TOKEN_VOLUME = "hub-token"  # noqa: S105 - the name of a volume
@@ -18,7 +20,7 @@ class ModelFiles:
     """The parts of a pod that bring the model's files to ``/model``."""
 
     volumes: list[dict[str, Any]]
-    mount: dict[str, Any]
+    mounts: list[dict[str, Any]]
     fetch: FetchLaunch | None = None
     fetch_mounts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -32,19 +34,22 @@ def describe_source(source: ModelSource) -> str:
     return source.id or ""
 
 
-def plan_model_files(source: ModelSource) -> ModelFiles:
+def plan_model_files(resource: Resource) -> ModelFiles:
     """Choose the volumes for the one source that is given."""
+    source = resource.spec.model
     mount: dict[str, Any] = {"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR), "readOnly": True}
     if source.claim is not None:
         claim = {"claimName": source.claim.name, "readOnly": True}
         return ModelFiles(
             volumes=[{"name": MODEL_VOLUME, "persistentVolumeClaim": claim}],
-            mount=_with_path(mount, source.claim.path),
+            mounts=[_with_path(mount, source.claim.path)],
         )
     if source.image is not None:
         image = {"reference": source.image.reference, "pullPolicy": "IfNotPresent"}
-        return ModelFiles(volumes=[{"name": MODEL_VOLUME, "image": image}], mount=_with_path(mount, source.image.path))
-    return _plan_download(source, mount)
+        return ModelFiles(
+            volumes=[{"name": MODEL_VOLUME, "image": image}], mounts=[_with_path(mount, source.image.path)]
+        )
+    return _plan_download(resource, mount)
 
 
 def build_secret_volume(name: str, secret: SecretKey, path: str) -> dict[str, Any]:
@@ -60,19 +65,28 @@ def build_secret_volume(name: str, secret: SecretKey, path: str) -> dict[str, An
     }
 
 
-def _plan_download(source: ModelSource, mount: dict[str, Any]) -> ModelFiles:
+def _plan_download(resource: Resource, mount: dict[str, Any]) -> ModelFiles:
+    source = resource.spec.model
     volumes: list[dict[str, Any]] = [{"name": MODEL_VOLUME, "emptyDir": {}}]
     mounts: list[dict[str, Any]] = [{"name": MODEL_VOLUME, "mountPath": str(MODEL_DIR)}]
+    server_mounts = [mount]
     if source.token_secret is not None:
         volumes.append(build_secret_volume(HUB_TOKEN_VOLUME, source.token_secret, HUB_TOKEN_FILE))
         mounts.append({"name": HUB_TOKEN_VOLUME, "mountPath": str(HUB_TOKEN_DIR), "readOnly": True})
+    if source.cache is not None:
+        volumes.append(build_cache_volume(resource, source.cache))
+        mounts.append({"name": CACHE_VOLUME, "mountPath": str(CACHE_DIR)})
+        # The files in /model are links into the cache, so the server needs both.
+        server_mounts.append({"name": CACHE_VOLUME, "mountPath": str(CACHE_DIR), "readOnly": True})
     launch = FetchLaunch(
+        log_level=resource.spec.observability.logs.level,
         model_id=source.id or "",
         model_revision=source.revision,
         hub_endpoint=source.endpoint,
         hub_token_file=HUB_TOKEN_DIR / HUB_TOKEN_FILE if source.token_secret else None,
+        cache_dir=CACHE_DIR if source.cache else None,
     )
-    return ModelFiles(volumes=volumes, mount=mount, fetch=launch, fetch_mounts=mounts)
+    return ModelFiles(volumes=volumes, mounts=server_mounts, fetch=launch, fetch_mounts=mounts)
 
 
 def _with_path(mount: dict[str, Any], path: str | None) -> dict[str, Any]:

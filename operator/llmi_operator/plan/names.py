@@ -8,6 +8,7 @@ from llmi_operator.parse import Resource
 HTTP_PORT_NAME = "http"
 SERVER_CONTAINER = "server"
 FETCH_CONTAINER = "fetch"
+METRICS_PATH = "/metrics"
 PLAN_HASH_ANNOTATION = f"{labels.GROUP}/plan-hash"
 
 
@@ -27,10 +28,20 @@ def make_labels(resource: Resource) -> dict[str, str]:
     }
 
 
-def make_metadata(resource: Resource) -> dict[str, Any]:
-    """Metadata of a child: it has the resource's name, and goes when the resource goes."""
+def make_cache_name(resource: Resource) -> str:
+    """Name of the claim that keeps downloads."""
+    return f"{resource.name}-cache"
+
+
+def make_pin_name(resource: Resource) -> str:
+    """Name of the ConfigMap that says which commit is served."""
+    return f"{resource.name}-model"
+
+
+def make_metadata(resource: Resource, name: str = "") -> dict[str, Any]:
+    """Metadata of a child: it has the resource's name unless another is given, and goes when the resource goes."""
     return {
-        "name": resource.name,
+        "name": name or resource.name,
         "namespace": resource.namespace,
         "labels": make_labels(resource),
         "ownerReferences": [

@@ -2,12 +2,22 @@
 
 from typing import Any
 
-from llmi_api.launch import API_KEY_DIR, HTTP_PORT, SERVER_UID, ServeLaunch
+from llmi_api.launch import API_KEY_DIR, ENVIRONMENT_PREFIX, HTTP_PORT, SERVER_UID, ServeLaunch, VerifyQuestion
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.accelerator import choose_device, make_tolerations
+from llmi_operator.plan.cache import needs_one_node
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
-from llmi_operator.plan.names import FETCH_CONTAINER, HTTP_PORT_NAME, SERVER_CONTAINER, make_labels
+from llmi_operator.plan.names import (
+    FETCH_CONTAINER,
+    HTTP_PORT_NAME,
+    METRICS_PATH,
+    SERVER_CONTAINER,
+    make_labels,
+    make_pin_name,
+    make_selector,
+)
+from llmi_operator.plan.pin import make_pin_key, needs_pin
 from llmi_operator.plan.resources import build_resources
 from llmi_operator.settings import ServerDefaults
 
@@ -16,14 +26,21 @@ SCRATCH_SIZE = "1Gi"
 API_KEY_VOLUME = "api-key"
 API_KEY_FILE = "api-key"
 # The files are complete when the server starts: a library that wants to download then is a fault.
+PIN_VARIABLE = f"{ENVIRONMENT_PREFIX}MODEL_COMMIT"
+SCRAPE_ANNOTATIONS = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(HTTP_PORT),
+    "prometheus.io/path": METRICS_PATH,
+}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": "/tmp/huggingface"}  # noqa: S108 - own volume
 
 
 def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str, Any]:
     """Build the pod. It changes only with the owner's intent or the operator's settings: a change is a rollout."""
     spec = resource.spec
-    files = plan_model_files(spec.model)
+    files = plan_model_files(resource)
     pod: dict[str, Any] = {
+        "serviceAccountName": resource.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": timing.compute_grace_seconds(spec.rollout.drain_seconds),
@@ -42,8 +59,10 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
         pod["initContainers"] = [_build_fetch(resource, defaults, files)]
     if spec.access and spec.access.api_key_secret:
         pod["volumes"].append(build_secret_volume(API_KEY_VOLUME, spec.access.api_key_secret, API_KEY_FILE))
+    if spec.engine.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in spec.engine.image_pull_secrets]
     _add_scheduling(pod, resource)
-    return {"metadata": {"labels": make_labels(resource)}, "spec": pod}
+    return {"metadata": {"labels": make_labels(resource), "annotations": SCRAPE_ANNOTATIONS}, "spec": pod}
 
 
 def choose_image(resource: Resource, defaults: ServerDefaults) -> str:
@@ -55,6 +74,7 @@ def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFile
     spec = resource.spec
     key = spec.access.api_key_secret if spec.access else None
     launch = ServeLaunch(
+        log_level=spec.observability.logs.level,
         model_name=spec.model.id or resource.name,
         task=spec.task,
         precision=spec.engine.precision,
@@ -65,17 +85,19 @@ def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFile
         request_timeout_seconds=spec.limits.request_timeout_seconds,
         drain_seconds=spec.rollout.drain_seconds,
         api_key_file=API_KEY_DIR / API_KEY_FILE if key else None,
+        verify=tuple(VerifyQuestion(input=pair.input, expect=pair.expect) for pair in spec.verify or ()),
     )
-    mounts = [files.mount]
+    mounts = list(files.mounts)
+    chosen = {variable.name: variable.value for variable in spec.engine.env or ()}
     if key:
         mounts.append({"name": API_KEY_VOLUME, "mountPath": str(API_KEY_DIR), "readOnly": True})
     container = _build_container(
         name=SERVER_CONTAINER, args=["serve"], image=choose_image(resource, defaults), defaults=defaults,
-        environment={**launch.to_environment(), **OFFLINE}, mounts=mounts,
+        environment={**chosen, **launch.to_environment(), **OFFLINE}, mounts=mounts,
     )  # fmt: skip
     return container | {
         "resources": build_resources(
-            spec.resources, defaults, downloads=files.fetch is not None, accelerator=spec.accelerator
+            spec.resources, defaults, downloads=_fills_the_node(files, resource), accelerator=spec.accelerator
         ),
         "ports": [{"name": HTTP_PORT_NAME, "containerPort": HTTP_PORT, "protocol": "TCP"}],
         "lifecycle": {"preStop": {"sleep": {"seconds": timing.PRE_STOP_SECONDS}}},
@@ -96,10 +118,18 @@ def _build_fetch(resource: Resource, defaults: ServerDefaults, files: ModelFiles
         name=FETCH_CONTAINER, args=["fetch"], image=choose_image(resource, defaults), defaults=defaults,
         environment=files.fetch.to_environment() if files.fetch else {}, mounts=files.fetch_mounts,
     )  # fmt: skip
+    if needs_pin(resource.spec.model):
+        pin = {"name": make_pin_name(resource), "key": make_pin_key(resource.spec.model), "optional": True}
+        container["env"].append({"name": PIN_VARIABLE, "valueFrom": {"configMapKeyRef": pin}})
+    downloads = _fills_the_node(files, resource)
     # The same amounts as the server: a pod needs the larger of both, so they cost nothing.
     return container | {
-        "resources": build_resources(resource.spec.resources, defaults, downloads=True, accelerator=None)
+        "resources": build_resources(resource.spec.resources, defaults, downloads=downloads, accelerator=None)
     }
+
+
+def _fills_the_node(files: ModelFiles, resource: Resource) -> bool:
+    return files.fetch is not None and resource.spec.model.cache is None
 
 
 def _build_container(
@@ -116,7 +146,8 @@ def _build_container(
         "image": image,
         "imagePullPolicy": defaults.image_pull_policy,
         "args": args,
-        "env": [{"name": key, "value": value} for key, value in sorted(environment.items())],
+        # The kubelet expands $(NAME); a doubled sign stands for itself.
+        "env": [{"name": key, "value": value.replace("$", "$$")} for key, value in sorted(environment.items())],
         "volumeMounts": [*mounts, {"name": SCRATCH_VOLUME, "mountPath": "/tmp"}],  # noqa: S108 - own volume
         # The failure report is written to the file; without one, the last log lines say what happened.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -145,3 +176,8 @@ def _add_scheduling(pod: dict[str, Any], resource: Resource) -> None:
     tolerations += [toleration.to_manifest() for toleration in (scheduling and scheduling.tolerations) or ()]
     if tolerations:
         pod["tolerations"] = tolerations
+    if scheduling and scheduling.priority_class_name:
+        pod["priorityClassName"] = scheduling.priority_class_name
+    if needs_one_node(resource.spec.model):
+        together = {"labelSelector": {"matchLabels": make_selector(resource)}, "topologyKey": "kubernetes.io/hostname"}
+        pod["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [together]}}

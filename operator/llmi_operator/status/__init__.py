@@ -58,7 +58,7 @@ def compute_status(
         why=sentence,
         model=ModelStatus(
             name=describe_source(resource.spec.model),
-            revision=report.revision if report else None,
+            revision=observed.pin or (report.revision if report else None),
             bytes=report.bytes if report else None,
         ),
         engine=EngineStatus(name=ENGINE, image=choose_image(resource, defaults)),

@@ -114,7 +114,7 @@ def check_reported_failure(pod: PodState, _: Situation) -> Finding | None:
     """A container gave up and said why."""
     for container in _containers(pod):
         end = container.failure
-        failure = read_report(end, Failure) if end else None
+        failure = read_report(end.message, Failure) if end else None
         if failure is None:
             continue
         fetching = container.name == FETCH_CONTAINER
@@ -214,9 +214,9 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def read_report(end: Termination, report: type[Report]) -> Report | None:
+def read_report(message: str, report: type[Report]) -> Report | None:
     """Read the JSON line that our containers leave behind; None when there is none."""
-    for line in reversed(end.message.splitlines()):
+    for line in reversed(message.splitlines()):
         try:
             return report.model_validate_json(line)
         except ValidationError:
@@ -229,7 +229,7 @@ def find_fetch_report(pods: tuple[PodState, ...]) -> FetchReport | None:
     ordered = sorted(pods, key=lambda pod: (pod.ready, str(pod.created_at), pod.name), reverse=True)
     for pod in ordered:
         end = pod.fetch.terminated if pod.fetch else None
-        report = read_report(end, FetchReport) if end and end.exit_code == 0 else None
+        report = read_report(end.message, FetchReport) if end and end.exit_code == 0 else None
         if report:
             return report
     return None

@@ -46,6 +46,8 @@ def rule_foreign(observed: Observed, _: Situation) -> Finding | None:
 def rule_refused(observed: Observed, _: Situation) -> Finding | None:
     """The API server refuses a child."""
     for item in observed.refusals:
+        if item.missing_api:
+            continue
         if item.status == FORBIDDEN and not _is_policy(item):
             return Finding(
                 Reason.FORBIDDEN,

@@ -33,7 +33,13 @@ def any_name(random):
 def any_live(random):
     if random.random() < 0.2:
         return Live()
-    return Live(replicas=random.randrange(1001), owns_replicas=random.random() < 0.5)
+    return Live(
+        replicas=random.randrange(1001),
+        owns_replicas=random.random() < 0.5,
+        pins={"0123456789abcdef": "a" * 40} if random.random() < 0.5 else {},
+        fetched="b" * 40 if random.random() < 0.5 else None,
+        cache_size=random.choice([None, "1Gi", "500Ti"]),
+    )
 
 
 def names_in(value):
@@ -42,7 +48,7 @@ def names_in(value):
         for key, inner in value.items():
             if key == "name" and isinstance(inner, str):
                 yield inner
-            elif key != "env":
+            elif key not in {"env", "imagePullSecrets"}:
                 yield from names_in(inner)
     elif isinstance(value, list):
         for item in value:
@@ -65,9 +71,12 @@ def test_names_fit_and_labels_say_whose_it_is():
             assert metadata["namespace"] == "models"
             assert metadata["labels"][labels.OWNER_LABEL] == name
             assert metadata["labels"][labels.MANAGED_BY_LABEL] == labels.MANAGED_BY
-            assert [(item["uid"], item["controller"]) for item in metadata["ownerReferences"]] == [
-                (make_stored_body()["metadata"]["uid"], True)
-            ]
+            kept = spec["model"].get("cache", {}).get("retention") == "Retain"
+            owners = [(item["uid"], item["controller"]) for item in metadata.get("ownerReferences", ())]
+            if not (kept and child["kind"] == "PersistentVolumeClaim"):
+                assert owners == [(make_stored_body()["metadata"]["uid"], True)]
+            else:
+                assert owners == []
             assert all(len(value) <= LONGEST_NAME for value in metadata["labels"].values())
             assert all(len(found) <= LONGEST_NAME for found in names_in(child))
             assert all(len(port.get("name", "")) <= LONGEST_PORT_NAME for port in ports_of(child))
@@ -76,8 +85,8 @@ def test_names_fit_and_labels_say_whose_it_is():
 
 
 def ports_of(child):
-    yield from child["spec"].get("ports", ())
-    for container in child["spec"].get("template", {}).get("spec", {}).get("containers", ()):
+    yield from child.get("spec", {}).get("ports", ())
+    for container in child.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
         yield from container["ports"]
 
 
@@ -107,7 +116,8 @@ def test_the_selectors_follow_from_the_name_alone():
         other = generate(random)
         for kind, child in children(spec, name=name).items():
             twin = children(other, name=name).get(kind)
-            assert twin is None or child["spec"].get("selector") == twin["spec"].get("selector")
+            one, two = (manifest.get("spec", {}) for manifest in (child, twin or child))
+            assert (one.get("selector"), one.get("podSelector")) == (two.get("selector"), two.get("podSelector"))
 
     for_all_specs(holds, EXAMPLES // 10)
 

@@ -39,6 +39,11 @@ def plan(spec, live=None):
     return make_plan(make_resource(**spec), DEFAULTS, live or Live())
 
 
+def deployment(spec, live=None):
+    (found,) = (child for child in plan(spec, live).children if child["kind"] == "Deployment")
+    return found["spec"]
+
+
 @given(SPECS)
 def test_the_same_spec_gives_the_same_plan(spec):
     assert json.dumps(plan(spec).children) == json.dumps(plan(copy.deepcopy(spec)).children)
@@ -69,7 +74,7 @@ def test_every_child_is_owned_labelled_and_in_the_namespace_of_its_resource(spec
 
 @given(SPECS)
 def test_every_variable_is_one_that_the_server_reads(spec):
-    pod = plan(spec).children[1]["spec"]["template"]["spec"]
+    pod = deployment(spec)["template"]["spec"]
     for container in [*pod.get("initContainers", []), *pod["containers"]]:
         launch = FetchLaunch if container["name"] == "fetch" else ServeLaunch
         for item in container["env"]:
@@ -79,7 +84,7 @@ def test_every_variable_is_one_that_the_server_reads(spec):
 
 @given(SPECS)
 def test_every_mount_has_its_volume_and_only_the_download_sees_the_hub_token(spec):
-    pod = plan(spec).children[1]["spec"]["template"]["spec"]
+    pod = deployment(spec)["template"]["spec"]
     volumes = {volume["name"] for volume in pod["volumes"]}
     mounted = set()
     for container in [*pod.get("initContainers", []), *pod["containers"]]:
@@ -91,7 +96,7 @@ def test_every_mount_has_its_volume_and_only_the_download_sees_the_hub_token(spe
 
 def test_the_pod_template_does_not_depend_on_replicas_service_or_autoscaling():
     templates = [
-        plan(spec).children[1]["spec"]["template"]
+        deployment(spec)["template"]
         for spec in ({}, {"replicas": 7}, {"autoscaling": {"maxReplicas": 2}}, {"service": {"port": 81}})
     ]
     assert all(template == templates[0] for template in templates)
@@ -99,7 +104,7 @@ def test_the_pod_template_does_not_depend_on_replicas_service_or_autoscaling():
 
 def test_replicas_are_in_the_manifest_only_while_they_are_ours():
     on = {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}
-    assert plan({"replicas": 5}).children[1]["spec"]["replicas"] == 5
-    switched = plan(on, Live(replicas=5, owns_replicas=True))
-    assert "replicas" not in switched.children[1]["spec"]
-    assert switched.hand_over == 5
+    assert deployment({"replicas": 5})["replicas"] == 5
+    live = Live(replicas=5, owns_replicas=True)
+    assert "replicas" not in deployment(on, live)
+    assert plan(on, live).hand_over == 5

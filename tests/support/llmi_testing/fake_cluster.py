@@ -6,7 +6,7 @@ from typing import Any
 
 from llmi_api import labels
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, LEASE, SERVICE, Kind
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE, LEASE, Kind
 
 Object = dict[str, Any]
 Place = tuple[str, str, str]
@@ -92,13 +92,16 @@ class FakeCluster:
         known = self.objects[INFERENCE.name, metadata["namespace"], metadata["name"]]
         return self.put(INFERENCE, {**known, "status": copy.deepcopy(manifest["status"])})
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete an object if it has the uid."""
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, version: str) -> None:
+        """Delete an object if it has the uid and the version."""
         self._check("delete", kind)
         self.requests.append(("delete", kind.name, name))
         known = self.objects.get((kind.name, namespace, name))
-        if known and known["metadata"]["uid"] == uid:
-            del self.objects[kind.name, namespace, name]
+        if known is None:
+            return
+        if (known["metadata"]["uid"], known["metadata"]["resourceVersion"]) != (uid, version):
+            raise _conflict("delete")
+        del self.objects[kind.name, namespace, name]
 
     async def post_event(self, event: Object) -> None:
         """Remember an event."""
@@ -154,6 +157,3 @@ def _conflict(verb: str) -> ClusterError:
     return ClusterError(
         verb=verb, kind=LEASE.name, namespace="", name="", status=409, reason="Conflict", message="it was changed"
     )
-
-
-ALL_KINDS = (INFERENCE, DEPLOYMENT, SERVICE, AUTOSCALER)

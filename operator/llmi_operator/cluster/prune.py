@@ -1,0 +1,62 @@
+"""Takes away what is ours and no longer in the plan."""
+
+import logging
+from typing import Any
+
+from llmi_operator.cluster.client import Cluster
+from llmi_operator.cluster.ownership import is_controlled_by
+from llmi_operator.errors import ClusterError
+from llmi_operator.kinds import CHILDREN, LASTING, Kind
+from llmi_operator.parse import Resource
+from llmi_operator.plan import Plan
+from llmi_operator.store import Key, Store
+
+logger = logging.getLogger(__name__)
+ATTEMPTS = 5
+
+
+async def prune(cluster: Cluster, store: Store, resource: Resource, plan: Plan) -> list[ClusterError]:
+    """Delete every child of ours that is not in the plan.
+
+    Returns:
+        What was refused.
+    """
+    wanted = {(child["kind"], child["metadata"]["name"]) for child in plan.children}
+    errors: list[ClusterError] = []
+    for kind in CHILDREN:
+        if kind in LASTING:
+            continue
+        for body in store.children(kind, Key(resource.namespace, resource.name)):
+            if (kind.name, body["metadata"]["name"]) in wanted or not _is_ours(body, resource):
+                continue
+            try:
+                await _delete(cluster, store, resource, kind, body)
+            except ClusterError as error:
+                errors.append(error)
+    return errors
+
+
+async def _delete(cluster: Cluster, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:
+    """Delete an object exactly as it was looked at; one that has changed is looked at again."""
+    for attempt in range(1, ATTEMPTS + 1):
+        metadata = body["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        try:
+            await cluster.delete(kind, namespace, name, uid=metadata["uid"], version=metadata["resourceVersion"])
+            break
+        except ClusterError as error:
+            if not error.is_conflict or attempt == ATTEMPTS:
+                raise
+        fresh = await cluster.get(kind, namespace, name)
+        if fresh is None:
+            break
+        store.put(kind, fresh)
+        if not _is_ours(fresh, resource):
+            return
+        body = fresh
+    store.drop(kind, body)
+    logger.info("Deleted child", extra={"kind": kind.name, "namespace": namespace, "child": name})
+
+
+def _is_ours(body: dict[str, Any], resource: Resource) -> bool:
+    return is_controlled_by(body, resource.uid) and "deletionTimestamp" not in body["metadata"]

@@ -1,0 +1,22 @@
+"""The PodMonitor, by which the Prometheus operator finds the replicas."""
+
+from typing import Any
+
+from llmi_operator.parse import Resource
+from llmi_operator.plan.names import HTTP_PORT_NAME, METRICS_PATH, make_metadata, make_selector
+
+
+def build_pod_monitor(resource: Resource) -> dict[str, Any]:
+    """Build the PodMonitor; how often it scrapes is Prometheus' own setting."""
+    metadata = make_metadata(resource)
+    chosen = resource.spec.observability.metrics.labels or {}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        # Ours win: by them the operator finds its objects again.
+        "metadata": metadata | {"labels": {**dict(sorted(chosen.items())), **metadata["labels"]}},
+        "spec": {
+            "selector": {"matchLabels": make_selector(resource)},
+            "podMetricsEndpoints": [{"port": HTTP_PORT_NAME, "path": METRICS_PATH}],
+        },
+    }
