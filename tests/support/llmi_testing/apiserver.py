@@ -67,7 +67,8 @@ class ApiServer:
     """An API server of its own: use it as a context manager, or call ``start`` and ``stop``.
 
     ``controllers`` also starts kube-controller-manager, ``scheduler`` kube-scheduler. ``audit`` writes every request
-    to ``audit_log``, one JSON object a line. ``programs`` is the folder with the binaries.
+    to ``audit_log``, one JSON object a line. ``plugins`` are admission plug-ins besides those of the default.
+    ``programs`` is the folder with the binaries.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class ApiServer:
         controllers: bool = False,
         scheduler: bool = False,
         audit: bool = False,
+        plugins: Sequence[str] = (),
         programs: Path | None = None,
     ) -> None:
         self._controllers = controllers
         self._scheduler = scheduler
         self._audit = audit
+        self._plugins = plugins
         self._programs = programs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port, self._etcd_port, self._peer_port = 0, 0, 0
@@ -233,6 +236,8 @@ class ApiServer:
         }
         if not self._controllers:  # nobody makes the account that this plugin asks every pod for
             flags["disable-admission-plugins"] = "ServiceAccount"
+        if self._plugins:
+            flags["enable-admission-plugins"] = ",".join(self._plugins)
         if self._audit:
             (folder / "audit-policy.yaml").write_text(json.dumps(_AUDIT_POLICY))
             flags |= {"audit-policy-file": folder / "audit-policy.yaml", "audit-log-path": self.audit_log}
