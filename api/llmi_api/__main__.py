@@ -6,6 +6,7 @@ from typing import Any
 
 from llmi_api import generation, labels
 from llmi_api.crd import build_crd
+from llmi_api.reference import write_reference
 
 
 def crd() -> str:
@@ -16,8 +17,10 @@ def crd() -> str:
 GENERATORS: generation.Generators = {
     Path("crds") / f"{labels.PLURAL}.yaml": crd,
     Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
+    Path("docs/reference/llminference.md"): write_reference,
     # A chart cannot reach outside its folder.
     Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
+    Path("docs/reference/llminference.md"): write_reference,
 }
 
 

@@ -57,7 +57,11 @@ class SecretKey(Model):
         min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of a Secret in the same namespace."
     )
     key: str = Field(
-        default="token", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key in the Secret."
+        default="token",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Key in the Secret whose value is used.",
     )
 
 
@@ -65,10 +69,21 @@ class Condition(Model):
     """One statement about the resource, as Kubernetes' API conventions define conditions."""
 
     type: str = Field(max_length=64, description="What the condition is about, such as Ready.")
-    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]}, description="Whether it holds.")
-    reason: str = Field(max_length=128, description="One word why, for programs.")
-    message: str = Field(max_length=2048, description="One sentence why, for people; empty when all is well.")
-    last_transition_time: str = Field(
-        json_schema_extra={"format": "date-time"}, description="When the status last changed."
+    status: str = Field(
+        json_schema_extra={"enum": ["True", "False", "Unknown"]},
+        description="Whether it holds; Unknown until an operator has seen the resource.",
     )
-    observed_generation: int = Field(ge=0, description="The generation of the spec that this is about.")
+    reason: str = Field(
+        max_length=128, description="Why, in one word of a closed list (docs/troubleshooting.md), for programs."
+    )
+    message: str = Field(
+        max_length=2048, description="Why, in a sentence: the fact, then the next step. Empty when all is well."
+    )
+    last_transition_time: str = Field(
+        json_schema_extra={"format": "date-time"}, description="When status last changed from one value to another."
+    )
+    observed_generation: int = Field(
+        ge=0,
+        description="metadata.generation of the spec that this is about; an older one says nothing about the present "
+        "spec.",
+    )

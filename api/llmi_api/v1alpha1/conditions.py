@@ -13,6 +13,16 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+MEANING = {
+    ConditionType.READY: "All wanted replicas of this generation of the spec answer. False at `replicas: 0`.",
+    ConditionType.AVAILABLE: "At least one replica answers, be it of an older version.",
+    ConditionType.PROGRESSING: "Something is under way that ends by itself: starting, downloading, scaling, deleting.",
+    ConditionType.DEGRADED: "Something is wrong. It may heal when the surroundings change, such as a node that comes.",
+    ConditionType.STALLED: "Something is wrong and stays so until the spec, a Secret, a quota or the operator changes.",
+}
+"""What it means that a condition is True."""
+
+
 class Reason(StrEnum):
     """Why the resource is in the state it is in; the same word in every condition and event."""
 

@@ -27,8 +27,10 @@ class EnvironmentVariable(Model):
         )
     )
 
-    name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Its name.")
-    value: str = Field(default="", max_length=4096, description="Its value, as it is: $(…) is not expanded.")
+    name: str = Field(
+        min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the variable."
+    )
+    value: str = Field(default="", max_length=4096, description="Value, taken literally: $(NAME) is not expanded.")
 
     @model_validator(mode="after")
     def _not_reserved(self) -> Self:
@@ -42,14 +44,15 @@ class Engine(Model):
 
     precision: Precision = Field(
         default=Precision.AUTO,
-        description="Number format of weights and arithmetic; auto: float32 on most CPUs, bfloat16 on GPUs.",
+        description="Number format of weights and arithmetic. auto: float32 on a CPU, bfloat16 (or else float16) on a "
+        "GPU. Half the bits take half the memory; answers differ a little.",
     )
     image: str | None = Field(
         default=None,
         min_length=1,
         max_length=512,
         pattern=IMAGE_REFERENCE,
-        description="Image of the model server, in place of the operator's default.",
+        description="Image of the model server, in place of the one that the operator is set to use.",
     )
     image_pull_secrets: list[str] | None = Field(
         default=None,
@@ -58,13 +61,15 @@ class Engine(Model):
             LIST_TYPE: "set",
             "items": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": DNS_SUBDOMAIN},
         },
-        description="Names of Secrets in the same namespace with which the kubelet pulls the images.",
+        description="Names of Secrets in the same namespace (kubernetes.io/dockerconfigjson) for pulling from private "
+        "registries, the model's image included.",
     )
     env: list[EnvironmentVariable] | None = Field(
         default=None,
         max_length=64,
         json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["name"]},
-        description="Environment variables of the engine, for what no field offers.",
+        description="Environment variables of the engine, for what no field offers. Those that fields set are "
+        "reserved.",
     )
 
 
@@ -72,12 +77,27 @@ class Limits(Model):
     """Bounds on what one replica accepts; beyond them it refuses with 400 or 429."""
 
     max_input_tokens: int | None = Field(
-        default=None, ge=1, le=1048576, description="Longest input in tokens; what the model can take if absent."
+        default=None,
+        ge=1,
+        le=1048576,
+        description="Longest input, in tokens; a longer one is refused with 400, never cut silently. Without it: what "
+        "the model can take.",
     )
-    max_batch_tokens: int = Field(default=8192, ge=1, le=1048576, description="Most tokens computed in one batch.")
+    max_batch_tokens: int = Field(
+        default=8192,
+        ge=1,
+        le=1048576,
+        description="Most tokens computed at once. More answers more requests a second and takes more memory.",
+    )
     max_queued_requests: int = Field(
-        default=256, ge=1, le=100000, description="Most requests waiting in one replica; more are refused with 429."
+        default=256,
+        ge=1,
+        le=100000,
+        description="Most requests that wait in one replica; one more is refused with 429 and Retry-After.",
     )
     request_timeout_seconds: int = Field(
-        default=60, ge=1, le=3600, description="Longest time for one request, waiting included, in seconds."
+        default=60,
+        ge=1,
+        le=3600,
+        description="Longest time for one request in seconds, waiting included; then it is answered with 504.",
     )

@@ -28,5 +28,5 @@ class LLMInference(Model):
     status: LLMInferenceStatus | None = Field(
         default=None,
         json_schema_extra={"default": UNSEEN_STATUS.to_manifest()},
-        description="The truth about it, and what to do next.",
+        description="What the operator sees, and what to do next. Nobody else writes it.",
     )

@@ -28,10 +28,16 @@ class ModelClaim(Model):
     """A folder on a PersistentVolumeClaim that holds the model's files."""
 
     name: str = Field(
-        min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of a claim in the same namespace."
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="Name of a PersistentVolumeClaim in the same namespace. It is mounted read-only.",
     )
     path: str | None = Field(
-        default=None, max_length=512, pattern=RELATIVE_PATH, description="Folder on the claim; its root if absent."
+        default=None,
+        max_length=512,
+        pattern=RELATIVE_PATH,
+        description="Folder on the claim that holds config.json. Without it: the claim's root.",
     )
 
 
@@ -39,10 +45,16 @@ class ModelImage(Model):
     """An OCI image or artifact that holds the model's files, mounted read-only without being run."""
 
     reference: str = Field(
-        min_length=1, max_length=512, pattern=IMAGE_REFERENCE, description="Image reference, with tag or digest."
+        min_length=1,
+        max_length=512,
+        pattern=IMAGE_REFERENCE,
+        description="Reference of the image, with a tag or a digest.",
     )
     path: str | None = Field(
-        default=None, max_length=512, pattern=RELATIVE_PATH, description="Folder in the image; its root if absent."
+        default=None,
+        max_length=512,
+        pattern=RELATIVE_PATH,
+        description="Folder in the image that holds config.json. Without it: the image's root.",
     )
 
 
@@ -87,25 +99,30 @@ class ModelCache(Model):
         min_length=1,
         max_length=253,
         pattern=DNS_SUBDOMAIN,
-        description="Name of a writable claim of yours in the same namespace; several models may share it.",
+        description="Name of a writable PersistentVolumeClaim of yours in the same namespace; several models may "
+        "share it.",
     )
     size: Quantity | None = Field(
-        default=None, description="Size of a claim that is made for this model alone, such as 20Gi."
+        default=None,
+        description="Size of a PersistentVolumeClaim that is made for this model alone, such as 20Gi. It can grow "
+        "where the StorageClass allows that, never shrink.",
     )
     storage_class: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=DNS_SUBDOMAIN,
-        description="StorageClass of that claim; the cluster's default if absent.",
+        description="StorageClass of the claim that is made. Without it: the cluster's default.",
     )
     access_mode: CacheAccessMode | None = Field(
         default=None,
-        description="ReadWriteOnce (if absent): all replicas run on one node. ReadWriteMany: if the storage can.",
+        description="How the claim that is made can be used. ReadWriteOnce, also without this field: from one node, "
+        "so all replicas run there. ReadWriteMany: from many nodes, if the storage can.",
     )
     retention: CacheRetention | None = Field(
         default=None,
-        description="Delete (if absent): the claim goes with this resource or with this field. Retain: it stays.",
+        description="What becomes of the claim that was made. Delete, also without this field: it goes with the "
+        "resource, or when cache is removed. Retain: it stays, and a resource of the same name finds it again.",
     )
 
     @model_validator(mode="after")
@@ -136,31 +153,37 @@ class ModelSource(Model):
         min_length=1,
         max_length=193,
         pattern=r"^([A-Za-z0-9][-._A-Za-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*$",
-        description="Repository on the Hugging Face hub, such as google-bert/bert-large-uncased.",
+        description="Repository on the Hugging Face hub, such as google-bert/bert-large-uncased. It needs safetensors "
+        "weights.",
     )
     revision: str | None = Field(
         default=None,
         min_length=1,
         max_length=255,
         pattern=r"^[A-Za-z0-9][-._/A-Za-z0-9]*$",
-        description="Branch, tag or commit of the repository; its main branch if absent.",
+        description="Branch, tag or commit. A branch or tag is resolved once, and that commit is kept until this "
+        "field changes. Without it: the repository's main branch.",
     )
     token_secret: SecretKey | None = Field(
-        default=None, description="Hub token for a gated or private repository. Only the download sees it."
+        default=None, description="Token for a gated or private repository. Only the download sees it, not the server."
     )
     endpoint: str | None = Field(
         default=None,
         max_length=512,
         pattern=r"^https?://[-.:\[\]A-Za-z0-9]+(/[-._~/A-Za-z0-9]*)?$",
-        description="Base URL of a mirror that speaks the hub's protocol; the public hub if absent.",
+        description="Base URL of a mirror that speaks the hub's protocol. Without it: https://huggingface.co.",
     )
     cache: ModelCache | None = Field(
-        default=None, description="Keeps the download beyond a pod's life; each pod downloads for itself if absent."
+        default=None,
+        description="Where the download is kept beyond a pod's life. Without it each pod downloads to its node's disk.",
     )
-    claim: ModelClaim | None = Field(default=None, description="The files are on a PersistentVolumeClaim.")
+    claim: ModelClaim | None = Field(
+        default=None, description="The model's files are on a PersistentVolumeClaim; nothing is downloaded."
+    )
     image: ModelImage | None = Field(
         default=None,
-        description="The files are in an OCI image (needs image volumes: Kubernetes 1.35, or 1.33 with the gate).",
+        description="The model's files are in an OCI image, which the node pulls and keeps. Needs image volumes: "
+        "Kubernetes 1.35, or 1.33 with the feature gate ImageVolume.",
     )
 
     @model_validator(mode="after")

@@ -50,26 +50,31 @@ class Service(Model):
         )
     )
 
-    type: ServiceType = Field(default=ServiceType.CLUSTER_IP, description="From where it can be reached.")
-    port: int = Field(default=80, ge=1, le=65535, description="Port of the Service.")
+    type: ServiceType = Field(
+        default=ServiceType.CLUSTER_IP,
+        description="ClusterIP: reached inside the cluster. NodePort: also at a port of every node, see "
+        "status.nodePort. LoadBalancer: also at an address that the cloud gives, see status.url.",
+    )
+    port: int = Field(default=80, ge=1, le=65535, description="Port of the Service; the URL names it unless it is 80.")
     annotations: dict[str, str] | None = Field(
         default=None,
         max_length=32,
         json_schema_extra={"additionalProperties": {"type": "string", "maxLength": 1024}},
-        description="Annotations of the Service, by which clouds configure their load balancers.",
+        description="Annotations for the Service, by which clouds configure their load balancers.",
     )
     load_balancer_class: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
-        description="Which load balancer implementation serves it; the cluster's default if absent.",
+        description="Load balancer implementation that serves the Service. Without it: the cluster's default.",
     )
     load_balancer_source_ranges: list[str] | None = Field(
         default=None,
         max_length=64,
         json_schema_extra={LIST_TYPE: "set", "items": _CIDR_ITEM},
-        description="Address ranges from which the load balancer takes traffic; all if absent.",
+        description="Address ranges from which the load balancer takes traffic, such as 203.0.113.0/24. Without it: "
+        "from all.",
     )
 
     @model_validator(mode="after")
@@ -90,7 +95,7 @@ class ApiKeySecret(SecretKey):
         min_length=1,
         max_length=253,
         pattern=r"^[-._a-zA-Z0-9]+$",
-        description="Key in the Secret; its value holds one API key a line.",
+        description="Key in the Secret. Its value holds one API key a line; several allow changing them without a gap.",
     )
 
 
@@ -107,16 +112,20 @@ class AllowedPeer(Model):
         default=None,
         max_length=16,
         json_schema_extra=_LABEL_VALUE,
-        description="Labels that the calling pod must have; all pods if absent.",
+        description="Labels that the calling pod must have. Without it: all pods of the namespaces below.",
     )
     namespace_labels: dict[str, str] | None = Field(
         default=None,
         max_length=16,
         json_schema_extra=_LABEL_VALUE,
-        description="Labels that the caller's namespace must have; this namespace only if absent, every one if empty.",
+        description="Labels that the caller's namespace must have. Without it: this namespace only. Empty ({}): every "
+        "one.",
     )
     cidr: str | None = Field(
-        default=None, max_length=43, json_schema_extra=rules(("isCIDR(self)", CIDR)), description="An address range."
+        default=None,
+        max_length=43,
+        json_schema_extra=rules(("isCIDR(self)", CIDR)),
+        description="Address range of callers, such as 10.0.0.0/8.",
     )
 
     @model_validator(mode="after")
@@ -130,11 +139,13 @@ class Access(Model):
     """Who may call the model."""
 
     api_key_secret: ApiKeySecret | None = Field(
-        default=None, description="API keys that callers must present as a Bearer token; open to all if absent."
+        default=None,
+        description="API keys, of which callers must send one as a Bearer token. Without it none is asked for.",
     )
     allow_from: list[AllowedPeer] | None = Field(
         default=None,
         max_length=32,
         json_schema_extra={LIST_TYPE: "atomic"},
-        description="Who may reach the port, by NetworkPolicy; everybody if absent, nobody but the operator if empty.",
+        description="Who may reach the replicas, by a NetworkPolicy that the cluster's network must enforce. Without "
+        "it: everybody. Empty ([]): nobody but the operator.",
     )

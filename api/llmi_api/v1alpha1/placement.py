@@ -12,10 +12,14 @@ RESOURCE_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-._A-Za-z0-9]*[A-
 class ResourceAmounts(Model):
     """Amounts of compute resources."""
 
-    cpu: Quantity | None = Field(default=None, description="CPU cores, such as 2 or 500m.")
-    memory: Quantity | None = Field(default=None, description="Memory, such as 4Gi.")
+    cpu: Quantity | None = Field(default=None, description="CPU cores, such as 2 or 500m (half a core).")
+    memory: Quantity | None = Field(
+        default=None, description="Memory, such as 4Gi. A replica above its limit is killed."
+    )
     ephemeral_storage: Quantity | None = Field(
-        default=None, alias="ephemeral-storage", description="Disk of the node, such as 20Gi; downloads live there."
+        default=None,
+        alias="ephemeral-storage",
+        description="Disk of the node, such as 20Gi. A download without model.cache lives there.",
     )
 
 
@@ -35,8 +39,13 @@ class Resources(Model):
         json_schema_extra=rules(*(_within_limit(name) for name in ("cpu", "memory", "ephemeral-storage")))
     )
 
-    requests: ResourceAmounts | None = Field(default=None, description="What is set aside on the node.")
-    limits: ResourceAmounts | None = Field(default=None, description="What may not be exceeded.")
+    requests: ResourceAmounts | None = Field(
+        default=None, description="Amounts that the node sets aside for a replica; they decide where it fits."
+    )
+    limits: ResourceAmounts | None = Field(
+        default=None,
+        description="Amounts that a replica cannot exceed. Without it: memory as requested, CPU without limit.",
+    )
 
 
 class Accelerator(Model):
@@ -46,9 +55,10 @@ class Accelerator(Model):
         default="nvidia.com/gpu",
         max_length=317,
         pattern=RESOURCE_NAME,
-        description="Name under which the node's device plugin offers the device.",
+        description="Name under which the nodes offer the device: nvidia.com/gpu, nvidia.com/mig-1g.10gb, "
+        "amd.com/gpu. The taint of that name is tolerated.",
     )
-    count: int = Field(default=1, ge=1, le=64, description="Devices for each replica.")
+    count: int = Field(default=1, ge=1, le=64, description="How many such devices each replica gets.")
 
 
 class TolerationOperator(StrEnum):
@@ -69,12 +79,18 @@ class TaintEffect(StrEnum):
 class Toleration(Model):
     """Lets pods run on nodes with a taint."""
 
-    key: str | None = Field(default=None, max_length=317, description="Taint key; all keys if absent (with Exists).")
-    operator: TolerationOperator = Field(default=TolerationOperator.EQUAL, description="Exists ignores the value.")
-    value: str | None = Field(default=None, max_length=63, description="Taint value, with Equal.")
-    effect: TaintEffect | None = Field(default=None, description="Taint effect; all effects if absent.")
+    key: str | None = Field(
+        default=None, max_length=317, description="Key of the taint. Without it, and with operator Exists: every taint."
+    )
+    operator: TolerationOperator = Field(
+        default=TolerationOperator.EQUAL, description="Equal: key and value must match. Exists: the key must."
+    )
+    value: str | None = Field(default=None, max_length=63, description="Value of the taint, with operator Equal.")
+    effect: TaintEffect | None = Field(default=None, description="Effect of the taint. Without it: every effect.")
     toleration_seconds: int | None = Field(
-        default=None, ge=0, description="With NoExecute: how long to stay after the taint appears, in seconds."
+        default=None,
+        ge=0,
+        description="With effect NoExecute: seconds to stay after the taint appears. Without it: for ever.",
     )
 
 
@@ -85,15 +101,18 @@ class Scheduling(Model):
         default=None,
         max_length=32,
         json_schema_extra={"additionalProperties": {"type": "string", "maxLength": 63}},
-        description="Labels that a node must have.",
+        description="Labels that a node must have, such as the one of a GPU model. Without it: any node.",
     )
     tolerations: list[Toleration] | None = Field(
-        default=None, max_length=32, json_schema_extra={LIST_TYPE: "atomic"}, description="Taints that are accepted."
+        default=None,
+        max_length=32,
+        json_schema_extra={LIST_TYPE: "atomic"},
+        description="Taints of nodes that do not keep the replicas away.",
     )
     priority_class_name: str | None = Field(
         default=None,
         min_length=1,
         max_length=253,
         pattern=DNS_SUBDOMAIN,
-        description="PriorityClass of the pods; the cluster's default if absent.",
+        description="PriorityClass of the pods, which must exist. Without it: the cluster's default.",
     )

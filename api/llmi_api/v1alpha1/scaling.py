@@ -15,9 +15,11 @@ class AutoscalingTargets(Model):
 
     model_config = ConfigDict(json_schema_extra=rules(("has(self.cpuPercent) || has(self.memoryPercent)", ANY_TARGET)))
 
-    cpu_percent: int | None = Field(default=None, ge=1, le=1000, description="CPU used, in percent of the request.")
+    cpu_percent: int | None = Field(
+        default=None, ge=1, le=1000, description="CPU that replicas use on average, in percent of what they request."
+    )
     memory_percent: int | None = Field(
-        default=None, ge=1, le=1000, description="Memory used, in percent of the request."
+        default=None, ge=1, le=1000, description="Memory that replicas use on average, in percent of what they request."
     )
 
     @model_validator(mode="after")
@@ -32,13 +34,18 @@ class Autoscaling(Model):
 
     model_config = ConfigDict(json_schema_extra=rules(("self.minReplicas <= self.maxReplicas", MIN_MAX)))
 
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas.")
-    max_replicas: int = Field(ge=1, le=1000, description="Most replicas.")
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas, however low the load.")
+    max_replicas: int = Field(ge=1, le=1000, description="Most replicas, however high the load.")
     targets: AutoscalingTargets = Field(
-        default=AutoscalingTargets(cpu_percent=70), description="What to steer to; 70 % of the CPU request if absent."
+        default=AutoscalingTargets(cpu_percent=70),
+        description="The averages that the autoscaler steers to; the one that asks for most replicas wins.",
     )
     scale_down_delay_seconds: int = Field(
-        default=300, ge=0, le=3600, description="How long the load must stay low before a replica goes, in seconds."
+        default=300,
+        ge=0,
+        le=3600,
+        description="Seconds for which the load must stay low before a replica goes; then one a minute. Loading a "
+        "model takes long, so too short is dear.",
     )
 
     @model_validator(mode="after")

@@ -27,37 +27,56 @@ class LLMInferenceSpec(Model):
         )
     )
 
-    model: ModelSource = Field(description="Where the model comes from.")
-    task: Task = Field(description="What the model is asked to do.")
+    model: ModelSource = Field(
+        description="Where the model comes from: a hub (id), a PersistentVolumeClaim (claim) or an OCI image (image)."
+    )
+    task: Task = Field(
+        description="What the model is asked to do. A model that was not trained for it is refused when it is loaded."
+    )
     paused: bool = Field(
         default=False,
-        description="While true, the operator changes nothing for this resource; what runs goes on, status is kept.",
+        description="While true, the operator changes none of the objects it made; what runs goes on, and status goes "
+        "on telling. For trying things by hand.",
     )
-    engine: Engine = Field(default=Engine(), description="What runs the model.")
-    limits: Limits = Field(default=Limits(), description="Bounds on what one replica accepts.")
+    engine: Engine = Field(default=Engine(), description="The program that runs the model, and how.")
+    limits: Limits = Field(
+        default=Limits(), description="Bounds on what one replica accepts; beyond them it refuses at once."
+    )
     replicas: int | None = Field(
         default=None,
         ge=0,
         le=1000,
-        description="Number of replicas; 1 if neither this nor autoscaling is set, 0 stops serving.",
+        description="How many replicas run; 0 stops serving. Without this and without autoscaling: 1. `kubectl scale` "
+        "sets it, and so may an autoscaler of yours, which needs a number here to start from.",
     )
-    autoscaling: Autoscaling | None = Field(default=None, description="Lets the replicas follow the load.")
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Lets the number of replicas follow the load, in place of replicas."
+    )
     resources: Resources | None = Field(
-        default=None, description="CPU, memory and disk of one replica; the operator's defaults if absent."
+        default=None,
+        description="CPU, memory and disk of one replica. What is left out gets the operator's defaults: 1 CPU, 3Gi "
+        "of memory, 4Gi of disk for a download, unless its settings say otherwise.",
     )
-    accelerator: Accelerator | None = Field(default=None, description="GPUs for each replica; none if absent.")
-    scheduling: Scheduling | None = Field(default=None, description="On which nodes replicas may run.")
+    accelerator: Accelerator | None = Field(
+        default=None, description="GPUs or other devices for each replica. Without it the model runs on the CPU."
+    )
+    scheduling: Scheduling | None = Field(
+        default=None, description="Which nodes replicas may use, and which pods may be evicted for them."
+    )
     service: Service = Field(default=Service(), description="The Service in front of the replicas.")
-    access: Access | None = Field(default=None, description="Who may call the model.")
-    rollout: Rollout = Field(default=Rollout(), description="How replicas start and stop.")
+    access: Access | None = Field(
+        default=None, description="Who may call the model. Without it: everybody who reaches the Service."
+    )
+    rollout: Rollout = Field(default=Rollout(), description="How long replicas may take to start and to stop.")
     verify: list[VerifyPair] | None = Field(
         default=None,
         min_length=1,
         max_length=8,
         json_schema_extra={LIST_TYPE: "atomic"},
-        description="Questions that a replica must answer rightly before it becomes ready.",
+        description="Questions with known answers. A replica that answers one wrongly never becomes ready, so a "
+        "rollout to a broken model stops and the old replicas go on.",
     )
-    observability: Observability = Field(default=Observability(), description="What can be seen of the replicas.")
+    observability: Observability = Field(default=Observability(), description="Metrics and logs of the replicas.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -14,23 +14,27 @@ UNSEEN = (
 class ModelStatus(Model):
     """The model that is served."""
 
-    name: str = Field(max_length=1024, description="Repository, claim or image of the model.")
+    name: str = Field(max_length=1024, description="The model as spec.model names it: repository, claim or image.")
     revision: str | None = Field(
-        default=None, max_length=64, description="Commit that every replica and restart uses; set by the first one."
+        default=None,
+        max_length=64,
+        description="Commit that every replica and every restart uses: what the first replica resolved the revision "
+        "to.",
     )
     upstream_revision: str | None = Field(
         default=None,
         max_length=64,
-        description="Commit that the revision names by now, if it moved; to follow, set spec.model.revision to it.",
+        description="Commit that the revision names by now, if it moved since. To follow, write it into "
+        "spec.model.revision.",
     )
-    bytes: int | None = Field(default=None, ge=0, description="Size of the downloaded files in bytes.")
+    bytes: int | None = Field(default=None, ge=0, description="Size of the model's files in bytes.")
 
 
 class EngineStatus(Model):
     """What runs the model."""
 
-    name: str = Field(max_length=64, description="Name of the engine.")
-    image: str = Field(max_length=1024, description="Image of the engine.")
+    name: str = Field(max_length=64, description="Name of the engine, such as transformers.")
+    image: str = Field(max_length=1024, description="Image that the newest replicas run.")
 
 
 class StartupStatus(Model):
@@ -58,30 +62,49 @@ class MemoryStatus(Model):
 class LLMInferenceStatus(Model):
     """The truth about an LLMInference, and what to do next."""
 
-    observed_generation: int | None = Field(default=None, ge=0, description="Generation of the spec this is about.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="metadata.generation of the spec that this status is about."
+    )
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
         json_schema_extra={LIST_TYPE: "map", LIST_MAP_KEYS: ["type"]},
-        description="Ready, Available, Progressing, Degraded and Stalled.",
+        description="Ready, Available, Progressing, Degraded and Stalled, each with the same reason and sentence.",
     )
-    replicas: int | None = Field(default=None, ge=0, description="Replicas that exist.")
-    ready_replicas: int | None = Field(default=None, ge=0, description="Replicas that answer.")
-    ready: str | None = Field(default=None, max_length=32, description="Ready replicas of wanted ones, such as 2/2.")
-    selector: str | None = Field(default=None, max_length=512, description="Label selector of the pods, as a string.")
-    url: str | None = Field(default=None, max_length=512, description="Where the model answers.")
+    replicas: int | None = Field(default=None, ge=0, description="Replicas that exist, whether they answer or not.")
+    ready_replicas: int | None = Field(
+        default=None, ge=0, description="Replicas that answer, those of an older version included."
+    )
+    ready: str | None = Field(
+        default=None, max_length=32, description="Replicas that answer, of those wanted, such as 2/2."
+    )
+    selector: str | None = Field(
+        default=None,
+        max_length=512,
+        description="Label selector of the pods, for autoscalers and for kubectl get pods -l.",
+    )
+    url: str | None = Field(
+        default=None, max_length=512, description="Where the model answers; absent while no replica does."
+    )
     addresses: list[str] = Field(
         default=[],
         max_length=16,
         json_schema_extra={LIST_TYPE: "atomic", "items": {"type": "string", "maxLength": 512}},
-        description="All URLs at which it answers: inside the cluster, at node ports, at the load balancer.",
+        description="All URLs at which the model answers: inside the cluster, at node ports, at the load balancer.",
     )
-    node_port: int | None = Field(default=None, ge=1, le=65535, description="Port on every node, where there is one.")
+    node_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port at which every node answers, where the Service has one.",
+    )
     why: str | None = Field(
-        default=None, max_length=2048, description="Empty when all is well; else what is wrong and what to do next."
+        default=None,
+        max_length=2048,
+        description="Empty when all is well; else one sentence: what is wrong, then what to do.",
     )
     model: ModelStatus | None = Field(default=None, description="The model that is served.")
-    engine: EngineStatus | None = Field(default=None, description="What runs the model.")
+    engine: EngineStatus | None = Field(default=None, description="The program that runs the model.")
     startup: StartupStatus | None = Field(default=None, description="How long the latest start of a replica took.")
     memory: MemoryStatus | None = Field(default=None, description="Memory of one replica, predicted and measured.")
 
