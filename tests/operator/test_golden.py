@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from llmi_operator.plan import Live, make_plan
+from llmi_testing.fields import spec_leaves, used_leaves
 from llmi_testing.inference import DEFAULTS, make_resource
 
 CASES = sorted(path.parent for path in (Path(__file__).parents[1] / "golden").glob("*/input.yaml"))
@@ -22,5 +23,7 @@ def test_the_plan_is_as_expected(case, golden_update):
     assert made == expected.read_text()
 
 
-def test_there_are_cases():
-    assert len(CASES) >= 7
+def test_every_field_of_the_spec_is_in_a_case():
+    inputs = [yaml.safe_load((case / "input.yaml").read_text())["spec"] for case in CASES]
+    used = {leaf for spec in inputs for leaf in used_leaves(spec)}
+    assert set(spec_leaves()) <= used

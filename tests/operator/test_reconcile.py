@@ -1,52 +1,15 @@
 """One pass, against an API server in memory."""
 
-from datetime import UTC, datetime
-
 import pytest
 
-from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE, WATCHED
+from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE
 from llmi_operator.reconcile import REFUSED_AGAIN_SECONDS, Parts, one_pass
 from llmi_operator.store import Key, Store
-from llmi_testing.fake_cluster import FakeCluster, owners_of_replicas
+from llmi_testing.fake_cluster import owners_of_replicas
 from llmi_testing.inference import DEFAULTS, make_stored_body
+from llmi_testing.world import KEY, World
 
-KEY = Key("models", "bert")
 AUTO = {"minReplicas": 2, "maxReplicas": 6}
-
-
-class World:
-    """A cluster, and an operator that sees all of it."""
-
-    def __init__(self):
-        self.cluster = FakeCluster()
-        self.store = Store()
-        self.parts = Parts(self.cluster, self.store, DEFAULTS, lambda: datetime(2026, 5, 1, tzinfo=UTC))
-
-    def write(self, **spec):
-        known = self.cluster.objects.get(("LLMInference", *KEY), {})
-        generation = known.get("metadata", {}).get("generation", 0) + 1
-        body = make_stored_body(generation=generation, **spec)
-        self.store.put(INFERENCE, self.cluster.put(INFERENCE, body | {"status": known.get("status", {})}))
-
-    async def watch(self):
-        """Let the store see everything, as watches do sooner or later."""
-        for kind in WATCHED:
-            bodies, version = await self.cluster.list(kind)
-            self.store.replace(kind, "", bodies, version)
-
-    async def settle(self):
-        for _ in range(4):
-            await one_pass(self.parts, KEY)
-            await self.watch()
-        return self.cluster.writes()
-
-    @property
-    def status(self):
-        return self.cluster.find(INFERENCE)["status"]
-
-    @property
-    def replicas(self):
-        return self.cluster.find(DEPLOYMENT)["spec"]["replicas"]
 
 
 @pytest.fixture

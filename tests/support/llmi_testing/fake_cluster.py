@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from llmi_api import labels
@@ -19,6 +20,7 @@ class FakeCluster:
     Attributes:
         requests: All writes, as (verb, kind, name).
         refusals: A ClusterError for (verb, kind): raised instead of an answer.
+        rewrite: What admission does to everything that is applied.
     """
 
     def __init__(self) -> None:
@@ -26,6 +28,7 @@ class FakeCluster:
         self.requests: Writes = []
         self.events: list[Object] = []
         self.refusals: dict[tuple[str, str], ClusterError] = {}
+        self.rewrite: Callable[[Object], object] = lambda body: body
         self._versions = itertools.count(100)
         self._uids = itertools.count(1)
 
@@ -82,6 +85,7 @@ class FakeCluster:
             body["status"] = known.get("status", {})
         if kind == DEPLOYMENT:
             self._settle_replicas(body, known, manifest, manager)
+        self.rewrite(body)
         return self.put(kind, body)
 
     async def apply_status(self, manifest: Object) -> Object:
