@@ -7,9 +7,12 @@ import pytest
 
 from llmi_testing.eventually import eventually, throughout
 from llmi_testing.inference import make_body
+from llmi_testing.space import container_status
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("operator")]
-CHILDREN = ("deployment", "service")
+CHILDREN = ("deployment", "service", "serviceaccount", "networkpolicy")
+CACHED = {"id": "a/b", "cache": {"size": "1Gi"}}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def replicas(space):
@@ -91,6 +94,113 @@ def test_a_deleted_child_comes_back(space, kind):
     before = eventually(lambda: space.get(kind, "bert"))["metadata"]["uid"]
     space.delete(kind, "bert")
     eventually(lambda: (space.get(kind, "bert") or {"metadata": {"uid": before}})["metadata"]["uid"] != before)
+
+
+def test_a_budget_comes_back_and_goes_with_the_second_replica(space):
+    space.apply(make_body(replicas=2))
+    before = eventually(lambda: space.get("pdb", "bert"))["metadata"]["uid"]
+    space.delete("pdb", "bert")
+    eventually(lambda: (space.get("pdb", "bert") or {"metadata": {"uid": before}})["metadata"]["uid"] != before)
+    space.kubectl("scale", "llmi", "bert", "--replicas=1")
+    eventually(lambda: space.get("pdb", "bert") is None)
+    assert eventually(lambda: replicas(space)) == 1
+
+
+def test_an_edit_by_hand_is_told_with_its_author(space):
+    space.apply(make_body())
+    eventually(lambda: space.get("deployment", "bert"))
+    space.kubectl("scale", "deployment", "bert", "--replicas=5")
+    eventually(lambda: replicas(space) == 1)
+    (event,) = eventually(lambda: events(space, "HandEditReverted"))
+    assert event["message"].startswith("kubectl changed spec.replicas of Deployment bert, and it was set back")
+    assert event["involvedObject"]["kind"] == "LLMInference"
+    space.patch("llmi", "bert", {"spec": {"replicas": 2, "service": {"port": 81}}})
+    eventually(lambda: replicas(space) == 2)
+    assert len(events(space, "HandEditReverted")) == 1
+
+
+def test_while_paused_nothing_is_touched(space):
+    space.apply(make_body())
+    eventually(lambda: space.get("deployment", "bert"))
+    space.patch("llmi", "bert", {"spec": {"paused": True, "replicas": 3}})
+    eventually(lambda: space.status("bert").get("observedGeneration") == 2)
+    space.kubectl("scale", "deployment", "bert", "--replicas=2")
+    throughout(lambda: replicas(space) == 2, seconds=1.5)
+    space.patch("llmi", "bert", {"spec": {"paused": False}})
+    eventually(lambda: replicas(space) == 3)
+
+
+def test_pull_secrets_that_others_gave_the_account_stay(space):
+    space.apply(make_body())
+    eventually(lambda: space.get("serviceaccount", "bert"))
+    space.patch("serviceaccount", "bert", {"imagePullSecrets": [{"name": "registry"}]})
+    space.patch("serviceaccount", "bert", {"automountServiceAccountToken": True})
+    eventually(lambda: space.need("serviceaccount", "bert")["automountServiceAccountToken"] is False)
+    assert space.need("serviceaccount", "bert")["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_no_pod_runs_under_the_account_of_somebody_else(space):
+    space.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bert"}})
+    space.apply(make_body())
+    assert "ServiceAccount bert that is not ours" in space.wait_for_reason("bert", "NameTaken")
+    assert space.get("deployment", "bert") is None
+
+
+def test_a_hole_in_the_wall_is_closed(space):
+    space.apply(make_body(access={"allowFrom": []}))
+    wanted = eventually(lambda: space.get("networkpolicy", "bert"))["spec"]
+    space.patch("networkpolicy", "bert", {"spec": {"egress": [{}], "ingress": [{}]}})
+    eventually(lambda: space.need("networkpolicy", "bert")["spec"] == wanted)
+
+
+def test_the_first_commit_is_pinned_without_a_rollout(space):
+    space.apply(make_body())
+    pod = space.wait_for_pods(1)[0]["metadata"]["name"]
+    report = json.dumps({"revision": COMMIT, "bytes": 1, "seconds": 1})
+    end = {"exitCode": 0, "reason": "Completed", "message": report, "finishedAt": "2026-01-01T00:00:00Z"}
+    fetched = container_status("fetch", {"terminated": {**end, "startedAt": "2026-01-01T00:00:00Z"}})
+    space.set_pod_status(pod, {"initContainerStatuses": [fetched]})
+    pins = eventually(lambda: space.get("configmap", "bert-model"))["data"]
+    variable = space.need("pod", pod)["spec"]["initContainers"][0]["env"][-1]
+    assert variable["name"] == "LLMI_MODEL_COMMIT"
+    assert pins == {variable["valueFrom"]["configMapKeyRef"]["key"]: COMMIT}
+    eventually(lambda: space.status("bert")["model"]["revision"] == COMMIT)
+    assert space.need("deployment", "bert")["metadata"]["generation"] == 1
+
+
+def test_a_cache_is_kept_or_goes_as_its_retention_says(space):
+    space.apply(make_body(model=CACHED))
+    uid = eventually(lambda: space.get("pvc", "bert-cache"))["metadata"]["uid"]
+    space.patch("llmi", "bert", {"spec": {"model": {"cache": {"retention": "Retain"}}}})
+    eventually(lambda: "ownerReferences" not in space.need("pvc", "bert-cache")["metadata"])
+    space.kubectl("delete", "llmi", "bert", "--cascade=foreground")
+    assert space.need("pvc", "bert-cache")["metadata"]["uid"] == uid
+    space.apply(make_body(model=CACHED))
+    eventually(lambda: "ownerReferences" in space.need("pvc", "bert-cache")["metadata"])
+    assert space.need("pvc", "bert-cache")["metadata"]["uid"] == uid
+    space.patch("llmi", "bert", {"spec": {"model": {"cache": None}}})
+    eventually(lambda: space.get("pvc", "bert-cache") is None)
+
+
+def test_a_cache_grows(space):
+    name = f"growing-{space.namespace}"
+    space.apply({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+        "provisioner": "example.com/none", "allowVolumeExpansion": True,
+    })  # fmt: skip
+    space.apply({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": name,
+            "csi": {"driver": "example.com", "volumeHandle": "one"},
+        },
+    })  # fmt: skip
+    cache = {"size": "1Gi", "storageClass": name}
+    space.apply(make_body(model={"id": "a/b", "cache": cache}))
+    eventually(lambda: (space.get("pvc", "bert-cache") or {}).get("status", {}).get("phase") == "Bound")
+    space.patch("llmi", "bert", {"spec": {"model": {"cache": {"size": "2048Mi"}}}})
+    eventually(lambda: space.need("pvc", "bert-cache")["spec"]["resources"]["requests"]["storage"] == "2Gi")
+    space.kubectl("delete", "storageclass", name)
 
 
 def test_a_foreign_object_of_the_same_name_is_left_alone_and_named(space):
@@ -191,10 +301,12 @@ def test_events_tell_of_changes_of_state(space):
     space.apply(make_body())
     space.wait_for_reason("bert", "Starting")
 
-    def reasons():
-        return {item["reason"] for item in space.list("events") if item["involvedObject"]["kind"] == "LLMInference"}
+    eventually(lambda: {item["reason"] for item in events(space)} == {"Starting"})
 
-    eventually(lambda: reasons() == {"Starting"})
+
+def events(space, reason=None):
+    ours = [item for item in space.list("events") if item["involvedObject"]["kind"] == "LLMInference"]
+    return [item for item in ours if reason in {None, item["reason"]}]
 
 
 def owners_of_replicas(space):

@@ -1,0 +1,55 @@
+"""What is made for every golden case is what Kubernetes' own schemas and its strictest pod standard accept."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.apiserver
+CASES = sorted(path.parent for path in (Path(__file__).parents[1] / "golden").glob("*/expected.yaml"))
+NAMESPACE = "models"
+PRIORITY = {
+    "apiVersion": "scheduling.k8s.io/v1",
+    "kind": "PriorityClass",
+    "metadata": {"name": "serving"},
+    "value": 1000,
+}
+
+
+def children(case):
+    return list(yaml.safe_load_all((case / "expected.yaml").read_text()))
+
+
+@pytest.fixture(scope="module")
+def restricted(control_plane):
+    """The namespace of the golden cases, which takes restricted pods only."""
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    }
+    accounts = [child for case in CASES for child in children(case) if child["kind"] == "ServiceAccount"]
+    objects = [namespace, PRIORITY, *accounts]
+    control_plane.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in objects))
+    yield control_plane
+    control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    control_plane.kubectl("delete", "priorityclass", "serving")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_manifest_keeps_to_kubernetes_own_schema(restricted, case):
+    # The PodMonitor's schema is not Kubernetes'; test_pod_monitor.py has it.
+    bodies = [child for child in children(case) if child["kind"] != "PodMonitor"]
+    text = "\n---\n".join(json.dumps(body) for body in bodies)
+    words = ["--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts"]
+    said = restricted.kubectl("apply", *words, "-f", "-", stdin=text)
+    assert said.count("serverside-applied") == len(bodies)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_pod_passes_the_restricted_standard_where_it_is_enforced(restricted, case):
+    template = next(child for child in children(case) if child["kind"] == "Deployment")["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": "golden"}}
+    said = restricted.kubectl("-n", NAMESPACE, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    assert "pod/golden created" in said
