@@ -107,9 +107,12 @@ def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFile
             timeout=2,
             failures=timing.compute_startup_failures(spec.rollout.startup_timeout_seconds),
         ),
-        "readinessProbe": _build_probe("/readyz", period=3, timeout=2, failures=2),
-        # Lenient: a busy server must not be killed for being slow; two minutes of silence is a dead one.
-        "livenessProbe": _build_probe("/livez", period=20, timeout=10, failures=6),
+        "readinessProbe": _build_probe(
+            "/readyz", period=timing.READINESS_PERIOD_SECONDS, timeout=2, failures=timing.READINESS_FAILURES
+        ),
+        "livenessProbe": _build_probe(
+            "/livez", period=timing.LIVENESS_PERIOD_SECONDS, timeout=10, failures=timing.LIVENESS_FAILURES
+        ),
     }
 
 

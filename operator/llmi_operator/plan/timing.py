@@ -1,10 +1,15 @@
-"""Every number of seconds in a pod that follows from the spec, with its arithmetic."""
+"""Every number of seconds in a pod, with its arithmetic; docs/timing.md explains them."""
 
 from math import ceil
 
 PRE_STOP_SECONDS = 5
 """Time for the endpoints to forget a pod before it stops taking requests."""
 STARTUP_PERIOD_SECONDS = 5
+READINESS_PERIOD_SECONDS = 3
+READINESS_FAILURES = 2
+# Lenient: a busy server must not be killed for being slow; two minutes of silence is a dead one.
+LIVENESS_PERIOD_SECONDS = 20
+LIVENESS_FAILURES = 6
 STOP_MARGIN_SECONDS = 10
 PROGRESS_MARGIN_SECONDS = 60
 
