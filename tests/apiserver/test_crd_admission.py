@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from llmi_testing.apiserver import ApiServer
-from llmi_testing.manifests import ACCEPTED, REFUSED, SMALLEST, manifest
+from llmi_testing.manifests import ACCEPTED, CHANGES, REFUSED, SMALLEST, manifest
 
 pytestmark = pytest.mark.apiserver
 CRD = Path(__file__).parents[2] / "crds" / "llminferences.yaml"
@@ -47,6 +47,16 @@ def test_the_server_refuses_and_names_field_and_rule(server, refused):
     done = apply(server, refused.body, "--dry-run=server")
     assert done.returncode != 0
     for words in refused.says:
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize(("number", "change"), list(enumerate(CHANGES)), ids=[change.case for change in CHANGES])
+def test_the_server_judges_an_edit_of_what_is_stored(server, number, change):
+    name = f"edited-{number}"
+    assert apply(server, manifest(change.old, name)).returncode == 0
+    done = apply(server, manifest(change.new, name), "--dry-run=server")
+    assert (done.returncode == 0) == (not change.says), done.stderr
+    for words in change.says:
         assert words in done.stderr
 
 

@@ -28,6 +28,26 @@ def spec(**fields: Any) -> dict[str, Any]:
     return {**SMALLEST, **fields}
 
 
+def cached(**cache: Any) -> dict[str, Any]:
+    """A spec with a cache."""
+    return spec(model={**MODEL, "cache": cache})
+
+
+def engine(**fields: Any) -> dict[str, Any]:
+    """A spec with fields of the engine."""
+    return spec(engine=fields)
+
+
+def allow(*peers: Any) -> dict[str, Any]:
+    """A spec that says who may call."""
+    return spec(access={"allowFrom": list(peers)})
+
+
+def balancer(**service: Any) -> dict[str, Any]:
+    """A spec with a load balancer."""
+    return spec(service={"type": "LoadBalancer", **service})
+
+
 @dataclass(frozen=True)
 class Refused:
     """A manifest, and words that must all be in the refusal: the field and the rule."""
@@ -65,7 +85,20 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a slice of a GPU", manifest(spec(accelerator={"resource": "nvidia.com/mig-1g.10gb"}))),
     ("the longest name", manifest(SMALLEST, name="b" * 46)),
     ("a toleration of everything", manifest(spec(scheduling={"tolerations": [{"operator": "Exists"}]}))),
-]
+    ("a cache of ours", manifest(cached(size="20Gi", storageClass="fast", accessMode="ReadWriteMany", retention="Retain"))),
+    ("a cache whose size is a number", manifest(cached(size=21474836480))),
+    ("a cache of yours", manifest(cached(claim="models"))),
+    ("a variable that nothing reserves", manifest(engine(env=[{"name": "TOKENIZERS_PARALLELISM", "value": "false"}]))),
+    ("a variable without a value", manifest(engine(env=[{"name": "EMPTY"}]))),
+    ("pull secrets", manifest(engine(imagePullSecrets=["registry", "registry.example.com"]))),
+    ("nobody but the operator", manifest(allow())),
+    ("callers by pods, by namespaces, by both", manifest(allow({"podLabels": {"app": "a"}}, {"namespaceLabels": {}}, {"podLabels": {}, "namespaceLabels": {"a": "b"}}))),
+    ("callers by address", manifest(allow({"cidr": "10.0.0.0/8"}, {"cidr": "2001:db8::/32"}))),
+    ("a load balancer with everything", manifest(balancer(loadBalancerClass="service.k8s.aws/nlb", loadBalancerSourceRanges=["10.0.0.0/8"], annotations={"a.example.com/b": "c"}))),
+    ("a known answer", manifest(spec(verify=[{"input": "Paris is in [MASK].", "expect": "france"}]))),
+    ("a PodMonitor with labels", manifest(spec(observability={"metrics": {"podMonitor": True, "labels": {"release": "p"}}, "logs": {"level": "debug"}}))),
+    ("a priority and a pause", manifest(spec(scheduling={"priorityClassName": "high"}, paused=True))),
+]  # fmt: skip
 
 REFUSED: list[Refused] = [
     Refused("no spec", {k: v for k, v in manifest(None).items() if k != "spec"}, ("spec", "Required value")),
@@ -129,4 +162,75 @@ REFUSED: list[Refused] = [
     Refused("a name that is too long", manifest(SMALLEST, name="b" * 47), (NAME_RULE,), by_types=False),
     Refused("a name with a dot", manifest(SMALLEST, name="bert.large"), (NAME_RULE,), by_types=False),
     Refused("a name that begins with a digit", manifest(SMALLEST, name="1bert"), (NAME_RULE,), by_types=False),
+    Refused("an empty cache", manifest(cached()), ("spec.model.cache", "exactly one of model.cache.claim and model.cache.size")),
+    Refused("a cache of yours and of ours", manifest(cached(claim="c", size="1Gi")), ("spec.model.cache", "exactly one of model.cache.claim and model.cache.size")),
+    Refused("a class for a claim of yours", manifest(cached(claim="c", storageClass="fast")), ("spec.model.cache", "go with model.cache.size only")),
+    Refused("retention of a claim of yours", manifest(cached(claim="c", retention="Retain")), ("spec.model.cache", "go with model.cache.size only")),
+    Refused("an access mode of a claim of yours", manifest(cached(claim="c", accessMode="ReadWriteMany")), ("spec.model.cache", "go with model.cache.size only")),
+    Refused("an unknown retention", manifest(cached(size="1Gi", retention="Keep")), ("spec.model.cache.retention", "Unsupported value")),
+    Refused("an access mode that only reads", manifest(cached(size="1Gi", accessMode="ReadOnlyMany")), ("spec.model.cache.accessMode", "Unsupported value")),
+    Refused("a cache of nothing", manifest(cached(size=0)), ("spec.model.cache.size", QUANTITY), by_types=False),
+    Refused("a cache for a claim", manifest(spec(model={"claim": {"name": "c"}, "cache": {"size": "1Gi"}})), ("spec.model", "go with model.id only")),
+    *(
+        Refused(f"the variable {name}", manifest(engine(env=[{"name": name, "value": "x"}])), ("spec.engine.env[0]", "must not set proxies"))
+        for name in ("LD_PRELOAD", "PYTHONPATH", "NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "TORCH_HOME", "LLMI_PORT", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HTTPS_PROXY", "http_proxy", "No_Proxy")
+    ),
+    Refused("a variable that is no name", manifest(engine(env=[{"name": "A-B"}])), ("spec.engine.env[0].name",)),
+    Refused("a variable twice", manifest(engine(env=[{"name": "A"}, {"name": "A"}])), ("spec.engine.env[1]", "Duplicate value"), by_types=False),
+    Refused("a variable from elsewhere", manifest(engine(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])), ('unknown field "spec.engine.env[0].valueFrom"',), by_types=False),
+    Refused("a pull secret with a slash", manifest(engine(imagePullSecrets=["a/b"])), ("spec.engine.imagePullSecrets[0]",), by_types=False),
+    Refused("a caller of no kind", manifest(allow({})), ("spec.access.allowFrom[0]", "needs cidr, or podLabels, namespaceLabels or both")),
+    Refused("a caller by address and labels", manifest(allow({"cidr": "10.0.0.0/8", "podLabels": {}})), ("spec.access.allowFrom[0]", "needs cidr, or podLabels, namespaceLabels or both")),
+    Refused("an address without a length", manifest(allow({"cidr": "10.0.0.1"})), ("spec.access.allowFrom[0].cidr", "must be an address range"), by_types=False),
+    Refused("a class without a load balancer", manifest(spec(service={"loadBalancerClass": "a/b"})), ("spec.service", "go with service.type LoadBalancer only")),
+    Refused("ranges without a load balancer", manifest(spec(service={"type": "NodePort", "loadBalancerSourceRanges": ["10.0.0.0/8"]})), ("spec.service", "go with service.type LoadBalancer only")),
+    Refused("a range that is none", manifest(balancer(loadBalancerSourceRanges=["everywhere"])), ("spec.service.loadBalancerSourceRanges[0]", "must be an address range"), by_types=False),
+    Refused("an annotation of the operator's", manifest(spec(service={"annotations": {"llminference.dev/plan-hash": "x"}})), ("spec.service", "must not begin with llminference.dev/")),
+    Refused("a known answer of a vector", manifest(spec(task="embeddings", verify=[{"input": "a", "expect": "b"}])), ("spec", "verify does not go with task embeddings")),
+    Refused("no known answers", manifest(spec(verify=[])), ("spec.verify",)),
+    Refused("a question without an answer", manifest(spec(verify=[{"input": "a", "expect": ""}])), ("spec.verify[0].expect",)),
+    Refused("an unknown log level", manifest(spec(observability={"logs": {"level": "loud"}})), ("spec.observability.logs.level", "Unsupported value")),
+    Refused("a priority with capitals", manifest(spec(scheduling={"priorityClassName": "High"})), ("spec.scheduling.priorityClassName",)),
 ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """An edit of a stored resource, and what the API server says to it; nothing when it accepts it.
+
+    Only it can judge these: the types see one spec at a time.
+    """
+
+    case: str
+    old: dict[str, Any]
+    new: dict[str, Any]
+    says: tuple[str, ...] = ()
+
+
+FIXED_CLASS = ("spec.model.cache", "storageClass and accessMode cannot be changed")
+NO_SHRINKING = ("spec.model.cache", "size cannot be lowered")
+FIXED_BALANCER = ("spec.service", "loadBalancerClass cannot be changed")
+
+CHANGES: list[Change] = [
+    Change("a larger cache", cached(size="1Gi"), cached(size="2Gi")),
+    Change("the same cache in other words", cached(size="1Gi"), cached(size="1024Mi")),
+    Change("a smaller cache", cached(size="2Gi"), cached(size="1Gi"), NO_SHRINKING),
+    Change("a smaller cache in a larger number", cached(size="1Gi"), cached(size=1073741823), NO_SHRINKING),
+    Change("another class", cached(size="1Gi", storageClass="a"), cached(size="1Gi", storageClass="b"), FIXED_CLASS),
+    Change("a class that was not given", cached(size="1Gi"), cached(size="1Gi", storageClass="b"), FIXED_CLASS),
+    Change("a class that is taken away", cached(size="1Gi", storageClass="a"), cached(size="1Gi"), FIXED_CLASS),
+    Change("another access mode", cached(size="1Gi"), cached(size="1Gi", accessMode="ReadWriteMany"), FIXED_CLASS),
+    Change("another retention", cached(size="1Gi"), cached(size="1Gi", retention="Retain")),
+    Change("a claim of yours in place of ours", cached(size="1Gi", storageClass="a"), cached(claim="c")),
+    Change("ours in place of a claim of yours", cached(claim="c"), cached(size="1Gi", storageClass="a")),
+    Change("no cache any more", cached(size="1Gi", storageClass="a"), SMALLEST),
+    Change("a cache at last", SMALLEST, cached(size="1Gi", storageClass="a")),
+    Change("another balancer", balancer(loadBalancerClass="a/b"), balancer(loadBalancerClass="a/c"), FIXED_BALANCER),
+    Change("a balancer that was not given", balancer(), balancer(loadBalancerClass="a/b"), FIXED_BALANCER),
+    Change("a balancer that is taken away", balancer(loadBalancerClass="a/b"), balancer(), FIXED_BALANCER),
+    Change("no balancer any more", balancer(loadBalancerClass="a/b"), SMALLEST),
+    Change("a balancer at last", SMALLEST, balancer(loadBalancerClass="a/b")),
+    Change("another model", SMALLEST, spec(model={"claim": {"name": "c"}})),
+    Change("another task", SMALLEST, spec(task="embeddings")),
+    Change("an autoscaler in place of replicas", spec(replicas=2), spec(autoscaling={"maxReplicas": 3})),
+]
