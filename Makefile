@@ -28,14 +28,16 @@ check: $(READY) ## Lint, types, import rules, layout, generated files: seconds
 	$(BIN)/mypy hack/*.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m llmi_api --check
+	$(BIN)/python hack/generate_docs.py --check
 	$(BIN)/pytest -q tests/contract
 
 format: $(READY) ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-generate: $(READY) ## Write the CRD from the types in api/llmi_api
+generate: $(READY) ## Write the CRD and the reference pages from the code
 	$(BIN)/python -m llmi_api
+	$(BIN)/python hack/generate_docs.py
 
 golden: $(READY) ## Rewrite the expected manifests; look at the difference before you commit
 	$(BIN)/pytest -q tests/operator --golden-update

@@ -31,6 +31,15 @@ class Exit(IntEnum):
     HUNG = 4
 
 
+EXIT_MEANING = {
+    Exit.STOPPED: "It was asked to stop, and did.",
+    Exit.FAILED: "It could not go on; the last lines of its log say why. Kubernetes starts it anew.",
+    Exit.BAD_SETTINGS: "A setting is unknown or unusable; the message names it.",
+    Exit.LOST_LEADERSHIP: "It could not renew its lease in time, so another replica may lead: it starts anew.",
+    Exit.HUNG: f"It had not stopped {HARD_EXIT_SECONDS:.0f} s after it was asked to, so it ended itself.",
+}
+
+
 def main() -> None:
     """Run the operator until it is told to stop."""
     if sys.argv[1:] == ["--version"]:

@@ -12,7 +12,8 @@ from llmi_testing.judge import argo, kstatus
 from llmi_testing.space import container_status
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("operator")]
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 
 
 @pytest.fixture
@@ -103,3 +104,13 @@ def test_a_flux_that_applies_again_restarts_nothing(space, pod):
         )  # fmt: skip
     assert space.need("llmi", "bert")["metadata"]["generation"] == 1
     assert space.need("deployment", "bert")["metadata"]["generation"] == before
+
+
+def test_the_health_script_joins_what_argo_cd_is_configured_with_already(space):
+    there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "https://a"}}
+    space.apply(there)
+    space.kubectl("patch", "configmap", "argocd-cm", "--patch-file", str(ROOT / "deploy/argocd/argocd-cm.yaml"))
+    data = space.need("configmap", "argocd-cm")["data"]
+    assert data["url"] == "https://a"
+    script = data["resource.customizations.health.llminference.dev_LLMInference"]
+    assert script.rstrip() == (ROOT / "deploy/argocd/health.lua").read_text().rstrip()
