@@ -8,6 +8,8 @@ from itertools import product
 import pytest
 import yaml
 
+from llmi_api import labels
+from llmi_api.launch import HTTP_PORT
 from llmi_testing.apiserver import find_programs
 from llmi_testing.helm import CHART, MAJORS, ROOT, Helm
 
@@ -165,11 +167,15 @@ def test_a_single_operator_has_no_disruption_budget_that_would_hold_a_drain_up(h
     assert "PodDisruptionBudget" in kinds(helm.template("x"))
 
 
-def test_an_operator_that_is_told_the_api_server_may_talk_to_it_and_to_dns_only(helm):
+def test_an_operator_that_is_told_the_api_server_may_call_it_dns_and_models_only(helm):
     bodies = helm.template("x", **{"networkPolicy.apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]})
     (policy,) = [body for body in bodies if body["kind"] == "NetworkPolicy"]
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
-    assert [rule.get("to") for rule in policy["spec"]["egress"]] == [None, [{"ipBlock": {"cidr": "10.0.0.1/32"}}]]
+    dns, models, api = policy["spec"]["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53, 5353}
+    assert models["to"][0]["podSelector"] == {"matchLabels": {labels.COMPONENT_LABEL: labels.COMPONENT}}
+    assert models["ports"] == [{"protocol": "TCP", "port": HTTP_PORT}]
+    assert api == {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 6443}]}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ DANGEROUS_VERBS = {"*", "escalate", "bind", "impersonate", "deletecollection"}
 DANGEROUS_RESOURCES = {"*", "secrets", "nodes", "pods/exec", "serviceaccounts/token", "roles", "clusterroles"}
 MANIFESTS = [path for path in sorted(DEPLOY.rglob("*.yaml")) if not path.is_relative_to(CHART)]
 FOR_PEOPLE = DEPLOY / "crd" / "user-roles.yaml"
+INSTALL = DEPLOY.parent / "docs" / "install.md"
 READER = DEPLOY / "cluster-reader" / "role.yaml"
 
 
@@ -74,6 +75,22 @@ def test_the_rights_are_exactly_those_that_the_code_uses(name):
 
 def test_the_rules_are_the_same_however_they_are_installed():
     assert ROLES["cluster-wide"] == ROLES["namespaced"] == ROLES["chart"]
+
+
+def table(marker):
+    """Read a table of docs/install.md: rights by group and resource."""
+    lines = INSTALL.read_text().split(f"<!-- {marker} -->\n")[1].split("\n\n")[0].splitlines()[2:]
+    verbs = {}
+    for line in lines:
+        group, resources, allowed, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        for resource in resources.split(", "):
+            verbs["" if group == "core" else group.strip("`"), resource.strip("`")] = set(allowed.split(", "))
+    return verbs
+
+
+def test_the_documentation_lists_the_rights_as_they_are():
+    assert table("rights") == granted(ROLES["cluster-wide"])
+    assert table("reader") == granted(read_rules(READER))
 
 
 def test_the_optional_reader_only_reads_what_has_no_secrets():
