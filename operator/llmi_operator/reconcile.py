@@ -82,7 +82,9 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
     result = Result() if resource.spec.paused else await apply_plan(parts.cluster, parts.store, resource, plan)
     for edit in result.hand_edits:
-        await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
+        # Two who fight over a field would otherwise fill the namespace with events.
+        if parts.store.is_news(key, edit.sentence, parts.now()):
+            await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
     observed: Observed = read_observed(
         parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals), pin=plan.pin
     )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from llmi_api import labels
@@ -9,6 +10,7 @@ from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, WATCHED, Kin
 from llmi_operator.metrics import STORED_OBJECTS
 
 Object = dict[str, Any]
+TOLD_AGAIN = timedelta(minutes=1)
 OWNS_REPLICAS = "ownsReplicas"
 """Key we add to a stored Deployment: whether our field manager owns ``spec.replicas``."""
 
@@ -47,6 +49,7 @@ class Store:
         self._by_owner: defaultdict[Key, dict[_Place, Object]] = defaultdict(dict)
         self._pod_owners: dict[str, Key] = {}
         self._rewrites: dict[_Place, Rewrite] = {}
+        self._told: dict[Key, dict[str, datetime]] = {}
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Remember an object unless a newer copy is known.
@@ -81,6 +84,8 @@ class Store:
         owner = self._owners.get(place) or self.find_owner(kind, body)
         self._forget(place)
         self._rewrites.pop(place, None)
+        if kind == INFERENCE and owner is not None:
+            self._told.pop(owner, None)
         return owner
 
     def replace(self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], version: str) -> set[Key]:
@@ -129,6 +134,13 @@ class Store:
     def inferences(self) -> list[Key]:
         """All LLMInferences."""
         return [Key(place.namespace, place.name) for place in self._objects if place.kind == INFERENCE]
+
+    def is_news(self, key: Key, sentence: str, now: datetime) -> bool:
+        """Whether a sentence was not told about an LLMInference within the last minute; counts as told from now on."""
+        told = {text: when for text, when in self._told.pop(key, {}).items() if now - when < TOLD_AGAIN}
+        news = sentence not in told
+        self._told[key] = {sentence: now} | told
+        return news
 
     def get_rewrite(self, kind: Kind, key: Key) -> Rewrite | None:
         """How admission changed what we wrote last; None when it did not."""

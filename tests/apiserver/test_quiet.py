@@ -8,6 +8,15 @@ from llmi_testing.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.apiserver
 ROUNDS = 5
+EVERYTHING = {
+    "model": {"id": "a/b", "cache": {"size": "1024Mi", "accessMode": "ReadWriteMany"}},
+    "replicas": 2,
+    "access": {"allowFrom": [{"podLabels": {}}, {"namespaceLabels": {}}, {"cidr": "10.0.0.0/8"}]},
+    "service": {"type": "ClusterIP", "annotations": {"a": "b"}},
+    "engine": {"env": [{"name": "EMPTY"}, {"name": "A", "value": "$(B)"}], "imagePullSecrets": ["a", "b"]},
+    "scheduling": {"tolerations": [{"operator": "Exists"}]},
+    "verify": [{"input": "a", "expect": "b"}],
+}
 
 
 @pytest.fixture
@@ -32,9 +41,10 @@ def test_no_writes_at_rest(space, restless, written):
     # Amounts that the API server rewrites when it stores them.
     amounts = {"requests": {"cpu": "1000m", "memory": "1024Mi"}}
     space.apply(make_body("amounts", resources=amounts, service={"type": "NodePort"}))
-    space.wait_for_pods(5)
+    space.apply(make_body("everything", **EVERYTHING))
+    space.wait_for_pods(7)
     space.make_pods_ready()
-    for name in ("bert", "scaled", "amounts"):
+    for name in ("bert", "scaled", "amounts", "everything"):
         space.wait_for_reason(name, "Serving")
     start = rounds(restless)
     eventually(lambda: rounds(restless) > start + 1)

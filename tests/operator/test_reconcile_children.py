@@ -130,6 +130,16 @@ async def test_an_edit_by_hand_is_set_back_and_told(world):
     assert event["involvedObject"]["kind"] == "LLMInference"
 
 
+async def test_the_same_edit_again_and_again_is_told_once_a_minute(world):
+    await world.settle()
+    for _ in range(3):
+        live = world.cluster.find(SERVICE)
+        world.cluster.put(SERVICE, {**live, "spec": {**live["spec"], "type": "NodePort"}})
+        await world.watch()
+        await world.settle()
+    assert [event["reason"] for event in world.cluster.events].count("HandEditReverted") == 1
+
+
 async def test_a_change_of_our_own_plan_is_no_edit_by_hand(world):
     await world.settle()
     world.write(replicas=4, service={"port": 81})

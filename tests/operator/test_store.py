@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 from llmi_api import labels
 from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, POD, SERVICE
 from llmi_operator.store import OWNS_REPLICAS, Key, Store, owns_replicas
@@ -98,3 +100,12 @@ def test_resources_are_listed_and_forgotten():
     assert store.inferences() == [KEY]
     store.drop(INFERENCE, make_stored_body())
     assert store.inferences() == []
+
+
+def test_a_sentence_is_news_once_a_minute():
+    store, noon = Store(), datetime(2026, 1, 1, 12, tzinfo=UTC)
+    key = Key("models", "bert")
+    heard = [store.is_news(key, "a", noon + timedelta(seconds=seconds)) for seconds in (0, 30, 59, 61, 90)]
+    assert heard == [True, False, False, True, False]
+    assert store.is_news(key, "b", noon)
+    assert store.is_news(Key("models", "other"), "a", noon)
