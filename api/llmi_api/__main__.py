@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llmi_api import generation, labels
+from llmi_api import generation, labels, troubleshooting
 from llmi_api.crd import build_crd
 from llmi_api.reference import write_reference
 
@@ -16,11 +16,10 @@ def crd() -> str:
 
 GENERATORS: generation.Generators = {
     Path("crds") / f"{labels.PLURAL}.yaml": crd,
-    Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
-    Path("docs/reference/llminference.md"): write_reference,
     # A chart cannot reach outside its folder.
     Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
     Path("docs/reference/llminference.md"): write_reference,
+    Path("docs/troubleshooting.md"): troubleshooting.render,
 }
 
 

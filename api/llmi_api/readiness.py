@@ -4,8 +4,14 @@ The operator reads it to tell how far a start is, and what it took once it is do
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# The operator reads this over the network: nothing in it may be larger than a status can hold.
+Bytes = Annotated[int, Field(ge=0, le=2**53)]
+Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+MAX_PHASES = 32
 
 
 class Stage(StrEnum):
@@ -24,17 +30,21 @@ class ReadinessReport(BaseModel):
 
     stage: Stage = Field(description="Where the replica is in its life.")
     phase: str = Field(max_length=64, description="What it does at the moment, such as weights, warm-up or verify.")
-    done_bytes: int | None = Field(default=None, ge=0, description="Bytes fetched or loaded so far.")
-    total_bytes: int | None = Field(default=None, ge=0, description="Bytes to fetch or load in all.")
-    bytes_per_second: float | None = Field(default=None, ge=0, description="Speed of the fetch or the load.")
-    phase_seconds: dict[str, float] = Field(
-        default={}, description="How long each phase took that is over: imports, weights, warm-up, verify and others."
+    done_bytes: Bytes | None = Field(default=None, description="Bytes fetched or loaded so far.")
+    total_bytes: Bytes | None = Field(default=None, description="Bytes to fetch or load in all.")
+    bytes_per_second: float | None = Field(
+        default=None, ge=0, le=2**53, allow_inf_nan=False, description="Speed of the fetch or the load."
     )
-    predicted_memory_bytes: int | None = Field(
-        default=None, ge=0, description="Memory that was predicted from the files before loading."
+    phase_seconds: dict[str, Seconds] = Field(
+        default={},
+        max_length=MAX_PHASES,
+        description="How long each phase took that is over: imports, weights, warm-up, verify and others.",
     )
-    measured_memory_bytes: int | None = Field(
-        default=None, ge=0, description="Most memory used so far: of the process, or of the device if it is a GPU."
+    predicted_memory_bytes: Bytes | None = Field(
+        default=None, description="Memory that was predicted from the files before loading."
+    )
+    measured_memory_bytes: Bytes | None = Field(
+        default=None, description="Most memory used so far: of the process, or of the device if it is a GPU."
     )
     device: str | None = Field(default=None, max_length=64, description="Device that the model really runs on.")
     precision: str | None = Field(default=None, max_length=64, description="Number format that is really used.")

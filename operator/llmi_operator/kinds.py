@@ -53,6 +53,13 @@ MOUNT_EVENT = Kind(
 )
 """The kubelet says only in an event that a Secret of a volume is missing."""
 
+NODE = Kind("", "v1", "nodes", "Node", selects_ours=False)
+PLACED_POD = Kind(
+    "", "v1", "pods", "Pod", selects_ours=False,
+    field_selector="spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+)  # fmt: skip
+"""Everybody's pods that take room on a node. These two are read where an optional role allows it, never watched."""
+
 SERVICE_ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")

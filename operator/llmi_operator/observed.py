@@ -1,7 +1,11 @@
 """What is there: a frozen snapshot of the children and the pods, reduced to what status depends on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+
+from llmi_api.readiness import ReadinessReport
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,82 @@ class ContainerState:
 
 
 @dataclass(frozen=True)
+class Taint:
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class Toleration:
+    """What taints a pod accepts."""
+
+    key: str
+    operator: str
+    value: str
+    effect: str
+
+    def accepts(self, taint: Taint) -> bool:
+        """Whether it makes up for a taint, as the scheduler compares them."""
+        if self.effect not in {"", taint.effect} or self.key not in {"", taint.key}:
+            return False
+        return self.operator == "Exists" or (self.key != "" and self.value == taint.value)
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node, as far as it matters for finding room and for reaching it.
+
+    Attributes:
+        allocatable: What pods may ask for in all, by resource name.
+        addresses: Where it is reached, an address from outside first.
+    """
+
+    name: str
+    ready: bool = True
+    cordoned: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    allocatable: Mapping[str, Decimal] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """All nodes, and what their pods ask for, by node and resource name."""
+
+    nodes: tuple[NodeState, ...]
+    used: Mapping[str, Mapping[str, Decimal]]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a pod asks of a node."""
+
+    requests: Mapping[str, Decimal] = field(default_factory=dict)
+    selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull of an image that has begun and not ended."""
+
+    image: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class PodState:
     """One pod.
 
     Attributes:
         revision: Hash of the pod template; pods of one version share it.
         mount_failure: The kubelet's words on a volume that cannot be mounted; empty when there are none.
+        pull: The pull that it waits for, where that was asked for.
+        report: What its /readyz said last; None when it was not asked or did not answer.
     """
 
     name: str
@@ -81,6 +155,21 @@ class PodState:
     fetch: ContainerState | None
     server: ContainerState | None
     mount_failure: str = ""
+    node: str = ""
+    address: str = ""
+    needs: Needs = field(default_factory=Needs)
+    pull: Pull | None = None
+    report: ReadinessReport | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a container of it has ever run."""
+        return any(item.running_since or item.terminated or item.last for item in self.containers)
+
+    @property
+    def containers(self) -> tuple[ContainerState, ...]:
+        """Its containers that the kubelet has told of, the download first."""
+        return tuple(item for item in (self.fetch, self.server) if item is not None)
 
     @property
     def ready(self) -> bool:
@@ -153,7 +242,11 @@ class Observed:
     Attributes:
         pin: Commit that every replica is to use; None while it is not known, and where nothing has to be pinned.
         deleting: The resource is going away.
-        invalid: Why the spec cannot be served; empty when it can.
+        finalizers: What holds a resource that is going away.
+        behind: The resource is paused, and the Deployment is not what its spec says.
+        capacity: The nodes and what is used of them; None when that was not needed or may not be read.
+        capacity_denied: The nodes or the pods on them may not be read.
+        node_addresses: Where the nodes are reached, when a node port was asked for and they may be read.
     """
 
     now: datetime
@@ -164,7 +257,11 @@ class Observed:
     refusals: tuple[Refusal, ...] = ()
     pin: str | None = None
     deleting: bool = False
-    invalid: str = ""
+    finalizers: tuple[str, ...] = ()
+    behind: bool = False
+    capacity: Capacity | None = None
+    capacity_denied: bool = False
+    node_addresses: tuple[str, ...] = ()
 
     @property
     def newest_pods(self) -> tuple[PodState, ...]:

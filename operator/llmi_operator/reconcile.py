@@ -2,24 +2,26 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from llmi_api import labels
-from llmi_api.v1alpha1 import ConditionType, LLMInferenceStatus
+from llmi_api.v1alpha1 import LLMInferenceStatus
 from llmi_operator.cluster.apply import Result, apply_plan
 from llmi_operator.cluster.client import Cluster
+from llmi_operator.cluster.inspector import Inspector
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.read import read_observed
 from llmi_operator.errors import ClusterError, InvalidSpecError
-from llmi_operator.kinds import INFERENCE
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE
 from llmi_operator.observed import Observed
-from llmi_operator.parse import parse_resource, parse_status
-from llmi_operator.plan import make_plan
+from llmi_operator.parse import Resource, parse_resource, parse_status
+from llmi_operator.plan import Plan, make_plan
+from llmi_operator.plan.drift import covers
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status import Verdict, compute_invalid_status, compute_status, make_status_manifest
-from llmi_operator.status.conditions import READY_REASONS
+from llmi_operator.status.conditions import READY_REASONS, find_reason
 from llmi_operator.status.finding import Outlook
 from llmi_operator.store import Key, Store
 
@@ -32,12 +34,17 @@ REFUSED_AGAIN_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What a pass works with."""
+    """What a pass works with.
+
+    Attributes:
+        inspector: Looks closer where the store does not say why; None looks at the store only.
+    """
 
     cluster: Cluster
     store: Store
     defaults: ServerDefaults
     now: Callable[[], datetime]
+    inspector: Inspector | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,9 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     """Bring one LLMInference's children and status in line with its spec."""
     body = parts.store.get(INFERENCE, key)
     if body is None:
+        if parts.inspector is not None:
+            parts.inspector.forget(key)
         return Outcome(gone=True)
-    if "deletionTimestamp" in body["metadata"]:
-        # The garbage collector takes the children; making them anew would keep it busy for ever.
-        return Outcome()
     subject = _Subject(key, body, parse_status(body))
     try:
         resource = parse_resource(body)
@@ -79,17 +85,36 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         generation = body["metadata"].get("generation", 0)
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
-    plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
-    result = Result() if resource.spec.paused else await apply_plan(parts.cluster, parts.store, resource, plan)
+    result, pin, behind = Result(), None, False
+    # Of a resource that goes away the garbage collector takes the children; making them anew would keep it busy
+    # for ever.
+    if "deletionTimestamp" not in body["metadata"]:
+        plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
+        pin, behind = plan.pin, resource.spec.paused and _is_behind(parts.store, key, plan)
+        if not resource.spec.paused:
+            result = await apply_plan(parts.cluster, parts.store, resource, plan)
     for edit in result.hand_edits:
         # Two who fight over a field would otherwise fill the namespace with events.
         if parts.store.is_news(key, edit.sentence, parts.now()):
             await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
-    observed: Observed = read_observed(
-        parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals), pin=plan.pin
-    )
-    verdict = compute_status(resource, observed, subject.previous, parts.defaults)
+    observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals), pin=pin)
+    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind))
     return await _finish(parts, subject, verdict, result)
+
+
+async def _judge(parts: Parts, subject: _Subject, resource: Resource, observed: Observed) -> Verdict:
+    metadata = subject.body["metadata"]
+    deleting = "deletionTimestamp" in metadata
+    observed = replace(observed, deleting=deleting, finalizers=tuple(metadata.get("finalizers") or ()))
+    if parts.inspector is not None and not deleting:
+        observed = await parts.inspector.look(resource, observed, subject.previous)
+    return compute_status(resource, observed, subject.previous, parts.defaults)
+
+
+def _is_behind(store: Store, key: Key, plan: Plan) -> bool:
+    """Whether the live Deployment is another one than the spec asks for."""
+    wanted = next(child for child in plan.children if child["kind"] == DEPLOYMENT.name)
+    return not covers(store.get(DEPLOYMENT, key), wanted)
 
 
 async def _finish(parts: Parts, subject: _Subject, verdict: Verdict, result: Result) -> Outcome:
@@ -109,8 +134,11 @@ async def _write_status(parts: Parts, subject: _Subject, verdict: Verdict) -> No
     manifest = make_status_manifest(key.name, key.namespace, body["metadata"]["uid"], verdict.status)
     parts.store.put(INFERENCE, await parts.cluster.apply_status(manifest))
     reason = verdict.finding.reason
-    before = next((item.reason for item in subject.previous.conditions if item.type == ConditionType.READY), None)
-    if before == reason:
+    moved = _find_move(subject.previous, verdict.status)
+    if moved:
+        sentence = f"Upstream has moved to commit {moved}: to follow, set spec.model.revision to it."
+        await _post_event(parts, subject, "UpstreamMoved", sentence, "Normal")
+    if find_reason(subject.previous.conditions) == reason:
         return
     logger.info(
         "Changed state",
@@ -120,6 +148,13 @@ async def _write_status(parts: Parts, subject: _Subject, verdict: Verdict) -> No
     healthy = finding.reason in READY_REASONS or finding.outlook in {Outlook.FINE, Outlook.PROGRESS}
     sentence = verdict.status.why or "All replicas answer."
     await _post_event(parts, subject, finding.reason, sentence, "Normal" if healthy else "Warning")
+
+
+def _find_move(previous: LLMInferenceStatus, status: LLMInferenceStatus) -> str | None:
+    """The commit that the revision names by now, if that has become known with this status."""
+    before = previous.model.upstream_revision if previous.model else None
+    after = status.model.upstream_revision if status.model else None
+    return after if after != before else None
 
 
 async def _post_event(parts: Parts, subject: _Subject, reason: str, sentence: str, severity: str) -> None:

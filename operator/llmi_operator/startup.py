@@ -15,6 +15,7 @@ import kopf
 from aiohttp import web
 
 from llmi_operator.cluster.client import ApiCluster
+from llmi_operator.cluster.inspector import Inspector
 from llmi_operator.errors import ClusterError, LeadershipLostError
 from llmi_operator.health import Health, start_health_server
 from llmi_operator.kinds import INFERENCE, WATCHED, Kind
@@ -41,6 +42,7 @@ class Context:
     queue: WorkQueue = field(default_factory=lambda: WorkQueue(clock=time.monotonic))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     cluster: ApiCluster | None = None
+    inspector: Inspector | None = None
     leader: Leader | None = None
     health: web.AppRunner | None = None
     lost_leadership: bool = False
@@ -77,7 +79,10 @@ async def start(context: Context) -> None:
     await resync.run_until_first()
     health.primed_at = lambda: resync.finished_at
     leader = context.leader = Leader(cluster, _make_terms(settings), clock=time.monotonic, now=_now)
-    parts = Parts(cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now)
+    inspector = context.inspector = Inspector(cluster, context.queue.add, clock=time.monotonic)
+    parts = Parts(
+        cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now, inspector=inspector
+    )
     _spawn(context, run_workers(parts, context.queue, leader, settings.workers), "workers")
     _spawn(context, resync.run(context.queue, settings.resync_seconds), "resync")
     logger.info("Started", extra={"namespaces": ",".join(settings.namespaces) or "all"})
@@ -91,6 +96,8 @@ async def stop(context: Context) -> None:
     context.queue.close()
     if context.leader is not None:
         await asyncio.wait_for(context.leader.release(), RELEASE_SECONDS)
+    if context.inspector is not None:
+        await context.inspector.close()
     if context.cluster is not None:
         await context.cluster.close()
     if context.health is not None:

@@ -54,7 +54,7 @@ def test_a_failed_download_shows_the_message_and_the_next_step(space, pod):
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
     fetch = container_status("fetch", state, last=ended(67, message), restarts=1)
     space.set_pod_status(pod, {"initContainerStatuses": [fetch]})
-    why = space.wait_for_reason("bert", "FetchFailed")
+    why = space.wait_for_reason("bert", "RevisionUnknown")
     assert why == "The hub has no revision nope of acme/bert (RevisionUnknown). Correct spec.model.revision."
     assert space.condition("bert", "Stalled")["status"] == "True"
 

@@ -53,7 +53,7 @@ def test_a_slow_download_is_said_to_be_one(cluster, hub):
 def test_a_download_that_cannot_succeed_is_explained(cluster, hub, repository, fields, words):
     cluster.apply("fails", model={"id": repository, "endpoint": hub, **fields})
     cluster.wait_why("fails", *words, seconds=60)
-    assert cluster.condition("fails", "Ready")["reason"] == "FetchFailed"
+    assert cluster.condition("fails", "Ready")["reason"] in words
 
 
 def test_a_token_that_the_hub_refuses_is_explained_and_a_corrected_one_works(cluster, hub):

@@ -142,12 +142,24 @@ async def test_an_event_that_cannot_be_posted_is_let_go(world):
     assert (await one_pass(world.parts, KEY)).error is None
 
 
-async def test_a_resource_that_is_being_deleted_is_left_alone(world):
+async def test_of_a_resource_that_is_being_deleted_nothing_is_made_and_what_holds_it_is_said(world):
     body = make_stored_body()
-    body["metadata"] |= {"deletionTimestamp": "2026-05-01T00:00:00Z", "resourceVersion": "999"}
+    body["metadata"] |= {"deletionTimestamp": "2026-05-01T00:00:00Z", "resourceVersion": "999", "finalizers": ["x/y"]}
     world.store.put(INFERENCE, body)
     assert not (await one_pass(world.parts, KEY)).gone
-    assert world.cluster.writes() == []
+    assert world.cluster.writes() == [("status", "LLMInference", "bert")]
+    assert "waits for the finalizer x/y" in world.status["why"]
+
+
+async def test_while_paused_nothing_is_written_but_the_status(world):
+    await world.settle()
+    world.write(replicas=3, paused=True)
+    assert await world.settle() == [("status", "LLMInference", "bert")]
+    assert world.replicas == 1
+    assert world.status["conditions"][0]["status"] == "False"
+    world.write(replicas=3)
+    await world.settle()
+    assert world.replicas == 3
 
 
 async def test_a_resource_that_is_gone_is_forgotten(world):

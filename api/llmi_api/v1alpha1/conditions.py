@@ -1,4 +1,4 @@
-"""Condition types and the closed list of reasons, with one sentence each on what they mean."""
+"""Condition types and the closed list of reasons; `reasons` explains each of them."""
 
 from enum import StrEnum
 
@@ -24,31 +24,67 @@ MEANING = {
 
 
 class Reason(StrEnum):
-    """Why the resource is in the state it is in; the same word in every condition and event."""
+    """Why the resource is in the state it is in; the same word in conditions and events.
 
-    PENDING = "Pending"  # no operator has seen the resource yet
-    SERVING = "Serving"  # all replicas of this generation answer
-    SCALED_TO_ZERO = "ScaledToZero"  # replicas: 0 was asked for
-    INVALID_SPEC = "InvalidSpec"  # the stored object breaks a rule that admission did not know
-    NAME_TAKEN = "NameTaken"  # an object of that name belongs to somebody else
-    FORBIDDEN = "Forbidden"  # the API server refuses the operator a verb
-    REFUSED = "Refused"  # the API server refuses a child object, with its own words
-    QUOTA_EXCEEDED = "QuotaExceeded"  # a ResourceQuota stops pods from being made
-    UNSCHEDULABLE = "Unschedulable"  # no node fits a pod
-    IMAGE_UNAVAILABLE = "ImageUnavailable"  # the kubelet cannot get an image
+    The failure codes of the download and the server are reasons too, under the same words.
+    """
+
+    SERVING = "Serving"
+    SCALED_TO_ZERO = "ScaledToZero"
+    PAUSED = "Paused"
+    DELETING = "Deleting"
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    PULLING_IMAGE = "PullingImage"
+    DOWNLOADING = "Downloading"
+    LOADING = "Loading"
+    SCALING = "Scaling"
+
+    ADDRESS_PENDING = "AddressPending"
+    AUTOSCALER_BLIND = "AutoscalerBlind"
+    MIXED_REVISIONS = "MixedRevisions"
+
+    INVALID_SPEC = "InvalidSpec"
+    NAME_TAKEN = "NameTaken"
+    REFUSED = "Refused"
+    FORBIDDEN = "Forbidden"
+    API_MISSING = "ApiMissing"
+
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    LIMIT_RANGE_EXCEEDED = "LimitRangeExceeded"
+    POD_SECURITY_REFUSED = "PodSecurityRefused"
+
+    UNSCHEDULABLE = "Unschedulable"
+    VOLUME_UNAVAILABLE = "VolumeUnavailable"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a Secret or its key does not exist
-    VOLUME_UNAVAILABLE = "VolumeUnavailable"  # a volume cannot be mounted
-    EVICTED = "Evicted"  # a node threw a replica out
-    FETCH_FAILED = "FetchFailed"  # the download gave up, with its code in the sentence
-    START_FAILED = "StartFailed"  # the server gave up while starting, with its code in the sentence
-    OUT_OF_MEMORY = "OutOfMemory"  # the kernel killed a container at its memory limit
-    CRASH_LOOP = "CrashLoop"  # a container keeps ending without a reason of its own
-    PROBE_FAILING = "ProbeFailing"  # a container runs but does not answer its probe in time
-    ROLLOUT_STUCK = "RolloutStuck"  # the progress deadline passed
-    DOWNLOADING = "Downloading"  # the model's files are being fetched
-    LOADING = "Loading"  # the server is loading the model
-    STARTING = "Starting"  # pods are being made or started
-    SCALING = "Scaling"  # replicas are being added or removed
-    AUTOSCALER_BLIND = "AutoscalerBlind"  # all replicas answer, but the autoscaler gets no metrics
-    ADDRESS_PENDING = "AddressPending"  # all replicas answer, but the load balancer has no address yet
-    DELETING = "Deleting"  # the resource is going away
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+
+    OUT_OF_MEMORY = "OutOfMemory"
+    CRASH_LOOP = "CrashLoop"
+    PROBE_FAILING = "ProbeFailing"
+    ROLLOUT_STUCK = "RolloutStuck"
+
+    FETCH_FAILED = "FetchFailed"
+    START_FAILED = "StartFailed"
+
+    INVALID_SETTINGS = "InvalidSettings"
+    REPOSITORY_UNKNOWN = "RepositoryUnknown"
+    REVISION_UNKNOWN = "RevisionUnknown"
+    ACCESS_GATED = "AccessGated"
+    TOKEN_MISSING = "TokenMissing"  # noqa: S105 - the name of a failure, not a secret
+    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - the name of a failure, not a secret
+    NO_SAFETENSORS = "NoSafetensors"
+    DISK_FULL = "DiskFull"
+    HASH_MISMATCH = "HashMismatch"
+    HUB_UNREACHABLE = "HubUnreachable"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_INVALID = "ModelInvalid"
+    TASK_MISMATCH = "TaskMismatch"
+    REMOTE_CODE_NEEDED = "RemoteCodeNeeded"
+    ACCELERATOR_ABSENT = "AcceleratorAbsent"
+    PRECISION_UNSUPPORTED = "PrecisionUnsupported"
+    LOAD_FAILED = "LoadFailed"
+    VERIFY_FAILED = "VerifyFailed"

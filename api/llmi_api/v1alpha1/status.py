@@ -40,6 +40,7 @@ class EngineStatus(Model):
 class StartupStatus(Model):
     """How long the latest start of a replica took, phase by phase. A phase is absent until it is over."""
 
+    replica: str | None = Field(default=None, max_length=253, description="Pod that this is about.")
     scheduled: str | None = Field(default=None, max_length=16, description="From creation to a node, such as 1s.")
     pulled: str | None = Field(
         default=None, max_length=16, description="Until the first container ran, pulls included."

@@ -12,7 +12,7 @@ from llmi_operator.plan import Live
 from llmi_operator.plan.names import FETCH_CONTAINER, make_cache_name, make_pin_name
 from llmi_operator.plan.pin import make_pin_key
 from llmi_operator.plan.pod import PIN_VARIABLE
-from llmi_operator.status.pods import read_report
+from llmi_operator.status.reports import read_report
 from llmi_operator.store import OWNS_REPLICAS, Key, Store
 
 _Body = Mapping[str, Any]

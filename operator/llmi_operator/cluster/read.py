@@ -11,13 +11,18 @@ from llmi_operator.observed import (
     ConditionState,
     ContainerState,
     DeploymentState,
+    Needs,
+    NodeState,
     Observed,
     PodState,
     Refusal,
     ServiceState,
+    Taint,
     Termination,
 )
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
+from llmi_operator.plan.quantity import parse_quantity
+from llmi_operator.status.capacity import compute_requests, read_tolerations
 from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
@@ -90,6 +95,33 @@ def _read_pod(body: _Body, mount_failures: dict[str, str]) -> PodState:
         fetch=states.get(FETCH_CONTAINER),
         server=states.get(SERVER_CONTAINER),
         mount_failure=mount_failures.get(metadata["uid"], ""),
+        node=body["spec"].get("nodeName", ""),
+        address=status.get("podIP", ""),
+        needs=_read_needs(body["spec"]),
+    )
+
+
+def read_node(body: _Body) -> NodeState:
+    """A node, as far as it matters for finding room and for reaching it."""
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    ready = _read_conditions(body).get("Ready")
+    taints = spec.get("taints") or ()
+    amounts = {name: parse_quantity(amount) for name, amount in (status.get("allocatable") or {}).items()}
+    by_type = {item["type"]: item["address"] for item in reversed(status.get("addresses") or ())}
+    return NodeState(
+        name=body["metadata"]["name"],
+        ready=ready is not None and ready.status == "True",
+        cordoned=bool(spec.get("unschedulable")),
+        labels=body["metadata"].get("labels") or {},
+        taints=tuple(Taint(item["key"], item.get("value", ""), item["effect"]) for item in taints),
+        allocatable={name: amount for name, amount in amounts.items() if amount is not None},
+        addresses=tuple(by_type[kind] for kind in ("ExternalIP", "InternalIP", "ExternalDNS") if kind in by_type),
+    )
+
+
+def _read_needs(spec: _Body) -> Needs:
+    return Needs(
+        requests=compute_requests(spec), selector=spec.get("nodeSelector") or {}, tolerations=read_tolerations(spec)
     )
 
 

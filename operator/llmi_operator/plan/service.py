@@ -22,12 +22,3 @@ def build_service(resource: Resource) -> dict[str, Any]:
     if service.load_balancer_source_ranges is not None:
         spec["loadBalancerSourceRanges"] = sorted(service.load_balancer_source_ranges)
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
-
-
-def make_url(resource: Resource, addresses: tuple[str, ...]) -> str:
-    """Say where the model answers: at the load balancer once it has an address, else inside the cluster."""
-    host = addresses[0] if addresses else f"{resource.name}.{resource.namespace}.svc"
-    if ":" in host:
-        host = f"[{host}]"
-    port = resource.spec.service.port
-    return f"http://{host}" if port == 80 else f"http://{host}:{port}"  # noqa: PLR2004 - HTTP's own default

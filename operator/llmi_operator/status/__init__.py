@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmi_api import labels
-from llmi_api.v1alpha1 import EngineStatus, LLMInferenceStatus, ModelStatus, Reason, ServiceType
+from llmi_api.v1alpha1 import EngineStatus, LLMInferenceStatus, ModelStatus, Reason
 from llmi_operator.observed import Observed
 from llmi_operator.parse import Resource
 from llmi_operator.plan.model import describe_source
 from llmi_operator.plan.names import make_selector, to_selector_string
 from llmi_operator.plan.pod import choose_image
-from llmi_operator.plan.service import make_url
 from llmi_operator.settings import ServerDefaults
+from llmi_operator.status.addresses import list_addresses
 from llmi_operator.status.conditions import make_conditions
 from llmi_operator.status.finding import Finding, Outlook, write_sentence
-from llmi_operator.status.pods import Situation, find_fetch_report
+from llmi_operator.status.pods import Situation
+from llmi_operator.status.reports import find_fetch_report, read_fetch
 from llmi_operator.status.rules import compute_finding
+from llmi_operator.status.serving import is_serving, was_serving
+from llmi_operator.status.startup import compute_memory, compute_startup
 
 ENGINE = "transformers"
 
@@ -33,18 +36,21 @@ def compute_status(
     resource: Resource, observed: Observed, previous: LLMInferenceStatus, defaults: ServerDefaults
 ) -> Verdict:
     """Say how a resource is doing."""
-    situation = Situation(resource=resource, defaults=defaults, now=observed.now)
+    pin = _find_pin(resource, observed, previous)
+    situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin)
     finding = compute_finding(observed, situation)
     deployment = observed.deployment
     ready = deployment.ready if deployment else 0
     wanted = deployment.wanted if deployment else _wanted(resource)
+    serving = is_serving(observed, resource.spec, was=was_serving(previous, resource.generation))
     sentence = _write(finding, observed)
-    report = find_fetch_report(tuple(pod for pod in observed.pods if not pod.deleting))
+    addresses = list_addresses(resource, observed)
     status = LLMInferenceStatus(
         observed_generation=resource.generation,
         conditions=make_conditions(
             finding,
             sentence=sentence,
+            serving=serving,
             available=ready > 0,
             generation=resource.generation,
             previous=previous.conditions,
@@ -54,14 +60,14 @@ def compute_status(
         ready_replicas=ready,
         ready=f"{min(ready, wanted)}/{wanted}",
         selector=to_selector_string(make_selector(resource)),
-        url=_find_url(resource, observed) if ready else None,
+        url=addresses[0] if ready else None,
+        addresses=addresses if ready else [],
+        node_port=observed.service.node_port if observed.service else None,
         why=sentence,
-        model=ModelStatus(
-            name=describe_source(resource.spec.model),
-            revision=observed.pin or (report.revision if report else None),
-            bytes=report.bytes if report else None,
-        ),
+        model=_describe_model(resource, observed, pin),
         engine=EngineStatus(name=ENGINE, image=choose_image(resource, defaults)),
+        startup=compute_startup(observed, previous),
+        memory=compute_memory(observed, previous),
     )
     return Verdict(status=status, finding=finding, recheck_seconds=finding.recheck_seconds)
 
@@ -72,6 +78,7 @@ def compute_invalid_status(sentence: str, generation: int, previous: LLMInferenc
     conditions = make_conditions(
         finding,
         sentence=finding.sentence,
+        serving=False,
         available=bool(previous.ready_replicas),
         generation=generation,
         previous=previous.conditions,
@@ -117,6 +124,24 @@ def _wanted(resource: Resource) -> int:
     return 1 if spec.replicas is None else spec.replicas
 
 
-def _find_url(resource: Resource, observed: Observed) -> str:
-    balanced = resource.spec.service.type is ServiceType.LOAD_BALANCER and observed.service is not None
-    return make_url(resource, observed.service.addresses if balanced and observed.service else ())
+def _find_pin(resource: Resource, observed: Observed, previous: LLMInferenceStatus) -> str | None:
+    """The commit that was told before, as long as a replica of the newest version has it; else what they have."""
+    if observed.pin:
+        return observed.pin
+    before = previous.model
+    commits = {report.revision for pod in observed.newest_pods if (report := read_fetch(pod))}
+    known = before.revision if before and before.name == describe_source(resource.spec.model) else None
+    if known and (not commits or known in commits):
+        return known
+    report = find_fetch_report(tuple(pod for pod in observed.pods if not pod.deleting))
+    return report.revision if report else None
+
+
+def _describe_model(resource: Resource, observed: Observed, pin: str | None) -> ModelStatus:
+    report = find_fetch_report(tuple(pod for pod in observed.pods if not pod.deleting))
+    return ModelStatus(
+        name=describe_source(resource.spec.model),
+        revision=pin,
+        upstream_revision=report.upstream if report and report.upstream != pin else None,
+        bytes=report.bytes if report else None,
+    )

@@ -4,29 +4,24 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from llmi_api.failure import Failure, FailureCode, FetchReport
+from llmi_api.failure import FailureCode
 from llmi_api.v1alpha1 import Reason
-from llmi_operator.observed import ContainerState, PodState, Termination
+from llmi_operator.observed import Capacity, ContainerState, PodState, Termination
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import FETCH_CONTAINER
 from llmi_operator.plan.resources import build_resources
 from llmi_operator.plan.timing import STARTUP_PERIOD_SECONDS
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.finding import Finding, Outlook, quote_words
+from llmi_operator.status.images import find_image_fault
+from llmi_operator.status.progress import describe_progress
+from llmi_operator.status.reports import read_failure
 from llmi_operator.status.scheduling import explain_unschedulable
 
-Report = TypeVar("Report", bound=BaseModel)
 KILLED = 137
 SILENCE_SECONDS = 30
 """A started server may be unready this long, under load, before somebody is told."""
-_IMAGE_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
-     "RegistryUnavailable", "SignatureValidationFailed"}
-)  # fmt: skip
 _SECRET = re.compile(r"secrets? \"?(?:[^\s\"/]+/)?([^\s\"/]+)\"? not found", re.IGNORECASE)
 _SECRET_KEY = re.compile(r"non-existent secret key: (\S+)|couldn't find key (\S+) in Secret", re.IGNORECASE)
 # Causes that lie outside the resource and pass without a change to it.
@@ -40,6 +35,9 @@ class Situation:
     resource: Resource
     defaults: ServerDefaults
     now: datetime
+    pin: str | None = None
+    capacity: Capacity | None = None
+    capacity_denied: bool = False
 
 
 Check = Callable[[PodState, Situation], Finding | None]
@@ -57,16 +55,13 @@ def find_pod_fault(pods: tuple[PodState, ...], situation: Situation) -> Finding 
 
 def check_image(pod: PodState, situation: Situation) -> Finding | None:
     """The kubelet cannot get an image."""
-    for container in _containers(pod):
-        if container.waiting_reason in _IMAGE_REASONS:
-            return Finding(Reason.IMAGE_UNAVAILABLE, _explain_image(container, situation.resource), Outlook.FAULT)
-    return None
+    return find_image_fault(pod, situation.resource)
 
 
 def check_secret(pod: PodState, situation: Situation) -> Finding | None:
     """A Secret, or its key, does not exist."""
-    words = [item.waiting_message for item in _containers(pod) if item.waiting_reason == "CreateContainerConfigError"]
-    if not _has_begun(pod):
+    words = [item.waiting_message for item in pod.containers if item.waiting_reason == "CreateContainerConfigError"]
+    if not pod.has_begun:
         words.append(pod.mount_failure)
     for text in words:
         key, secret = _SECRET_KEY.search(text), _SECRET.search(text)
@@ -91,7 +86,7 @@ def check_secret(pod: PodState, situation: Situation) -> Finding | None:
 
 def check_volume(pod: PodState, situation: Situation) -> Finding | None:
     """A volume cannot be mounted."""
-    if _has_begun(pod) or not pod.mount_failure:
+    if pod.has_begun or not pod.mount_failure:
         return None
     claim = situation.resource.spec.model.claim
     what = f"The claim {claim.name}" if claim and "model" in pod.mount_failure else "A volume"
@@ -107,33 +102,52 @@ def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
     condition = pod.conditions.get("PodScheduled")
     if condition is None or condition.status == "True" or condition.reason != "Unschedulable":
         return None
-    return explain_unschedulable(condition.message, situation.resource, situation.defaults)
+    return explain_unschedulable(
+        condition.message,
+        situation.resource,
+        situation.defaults,
+        needs=pod.needs,
+        capacity=situation.capacity,
+        denied=situation.capacity_denied,
+    )
 
 
-def check_reported_failure(pod: PodState, _: Situation) -> Finding | None:
+def check_reported_failure(pod: PodState, situation: Situation) -> Finding | None:
     """A container gave up and said why."""
-    for container in _containers(pod):
+    for container in pod.containers:
         end = container.failure
-        failure = read_report(end.message, Failure) if end else None
+        failure = read_failure(end) if end else None
         if failure is None:
             continue
         fetching = container.name == FETCH_CONTAINER
-        reason = Reason.FETCH_FAILED if fetching else Reason.START_FAILED
-        if failure.code == FailureCode.OUT_OF_MEMORY:
-            reason = Reason.OUT_OF_MEMORY
         fact, step = failure.message.strip().rstrip("."), failure.next.strip()
+        step = _find_roomier(failure.code, situation.resource) or step
         return Finding(
-            reason,
+            _find_reason(failure.code, fetching=fetching),
             f"{quote_words(fact, 600)} ({failure.code}). {step[:1].upper()}{step[1:]}",
             Outlook.FAULT if failure.code in _PASSING else Outlook.STALLED,
         )
     return None
 
 
+def check_node(pod: PodState, _: Situation) -> Finding | None:
+    """The pod's node is lost: the kubelet said last that it is ready, and the node controller says that it is not."""
+    told = pod.conditions.get("ContainersReady")
+    ready = pod.conditions.get("Ready")
+    if not (pod.node and told and ready and told.status == "True" and ready.status != "True"):
+        return None
+    return Finding(
+        Reason.NODE_LOST,
+        f"The node {pod.node} of the replica {pod.name} does not report: the replica is replaced 5 minutes after that. "
+        f"See kubectl describe node {pod.node}.",
+        Outlook.FAULT,
+    )
+
+
 def check_out_of_memory(pod: PodState, situation: Situation) -> Finding | None:
     """The kernel killed a container at its memory limit."""
     spec = situation.resource.spec
-    for container in _containers(pod):
+    for container in pod.containers:
         end = container.failure
         if end is None or not (end.reason == "OOMKilled" or _is_kill(end, situation)):
             continue
@@ -156,7 +170,7 @@ def check_start_timeout(pod: PodState, situation: Situation) -> Finding | None:
         return None
     return Finding(
         Reason.PROBE_FAILING,
-        f"The server did not answer /readyz within {timeout} s and was restarted: raise "
+        f"The server did not answer /readyz within {timeout} s and was restarted{_tell_progress(pod)}: raise "
         f"spec.rollout.startupTimeoutSeconds, or see what it does with kubectl logs {pod.name} -c server.",
         Outlook.FAULT,
     )
@@ -164,7 +178,7 @@ def check_start_timeout(pod: PodState, situation: Situation) -> Finding | None:
 
 def check_crash(pod: PodState, _: Situation) -> Finding | None:
     """A container keeps ending without saying why."""
-    for container in _containers(pod):
+    for container in pod.containers:
         end = container.failure
         if end is None and container.name != FETCH_CONTAINER:
             end = container.end
@@ -202,6 +216,7 @@ def check_silence(pod: PodState, situation: Situation) -> Finding | None:
 
 
 CHECKS: tuple[Check, ...] = (
+    check_node,
     check_image,
     check_secret,
     check_reported_failure,
@@ -214,37 +229,29 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def read_report(message: str, report: type[Report]) -> Report | None:
-    """Read the JSON line that our containers leave behind; None when there is none."""
-    for line in reversed(message.splitlines()):
-        try:
-            return report.model_validate_json(line)
-        except ValidationError:
-            continue
-    return None
-
-
-def find_fetch_report(pods: tuple[PodState, ...]) -> FetchReport | None:
-    """What the replicas serve: the report of the newest pod, a ready one before others."""
-    ordered = sorted(pods, key=lambda pod: (pod.ready, str(pod.created_at), pod.name), reverse=True)
-    for pod in ordered:
-        end = pod.fetch.terminated if pod.fetch else None
-        report = read_report(end.message, FetchReport) if end and end.exit_code == 0 else None
-        if report:
-            return report
-    return None
-
-
-def _containers(pod: PodState) -> tuple[ContainerState, ...]:
-    return tuple(container for container in (pod.fetch, pod.server) if container is not None)
-
-
 def _describe(container: ContainerState) -> str:
     return "download" if container.name == FETCH_CONTAINER else "server"
 
 
-def _has_begun(pod: PodState) -> bool:
-    return any(item.running_since or item.terminated or item.last for item in _containers(pod))
+def _find_reason(code: str, *, fetching: bool) -> Reason:
+    """Each known code is a reason of its own; others come from an image that is newer than this operator."""
+    if code in set(FailureCode):
+        return Reason(code)
+    return Reason.FETCH_FAILED if fetching else Reason.START_FAILED
+
+
+def _find_roomier(code: str, resource: Resource) -> str:
+    """What gives a download more room when it is kept on a claim; the download itself knows only a folder."""
+    cache = resource.spec.model.cache
+    if code != FailureCode.DISK_FULL or cache is None:
+        return ""
+    if cache.claim:
+        return f"Free room on the claim {cache.claim}, let it grow, or name a larger one in spec.model.cache.claim."
+    return "Raise spec.model.cache.size."
+
+
+def _tell_progress(pod: PodState) -> str:
+    return f" (it was at {describe_progress(pod.report)})" if pod.report else ""
 
 
 def _outlived_startup(end: Termination, timeout: int) -> bool:
@@ -276,37 +283,3 @@ def _find_secret(text: str, resource: Resource) -> str:
     if _find_use(text, resource) == "spec.model.tokenSecret" and token:
         return token.name
     return access.api_key_secret.name if access and access.api_key_secret else ""
-
-
-def _explain_image(container: ContainerState, resource: Resource) -> str:
-    text = container.waiting_message
-    model = resource.spec.model.image
-    if model and model.reference in text:
-        image, where = model.reference, "spec.model.image.reference"
-    elif resource.spec.engine.image:
-        image, where = resource.spec.engine.image, "spec.engine.image"
-    else:
-        image, where = container.image, "the operator's setting LLMI_OPERATOR_SERVER_IMAGE"
-    fact, step = _classify_pull(container.waiting_reason, text)
-    return f"The image {image} {fact}: {step.format(where=where)}"
-
-
-def _classify_pull(reason: str, text: str) -> tuple[str, str]:
-    lower = text.lower()
-    if reason == "InvalidImageName":
-        return "has an invalid name", "correct {where}."
-    if reason == "ErrImageNeverPull":
-        return "is not on the node and may not be pulled", "load it onto the nodes, or allow pulling it."
-    if any(word in lower for word in ("unauthorized", "denied", "forbidden", "authentication", "no basic auth")):
-        return (
-            "may not be pulled",
-            "give the namespace's default service account an image pull secret, or correct {where}.",
-        )
-    if any(word in lower for word in ("not found", "manifest unknown", "does not exist")):
-        return "does not exist", "correct {where}, or push the image."
-    if any(word in lower for word in ("no such host", "connection refused", "timeout", "i/o", "unreachable", "eof")):
-        return (
-            f"cannot be pulled, its registry does not answer ({quote_words(text, 200)})",
-            "check the registry and {where}.",
-        )
-    return f"cannot be pulled ({quote_words(text, 200) or reason})", "check {where}."

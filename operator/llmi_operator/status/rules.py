@@ -1,16 +1,32 @@
 """Why an LLMInference is in the state it is in: ordered checks, the first that finds something wins."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
+from llmi_api import labels
+from llmi_api.readiness import Stage
 from llmi_api.v1alpha1 import Reason, ServiceType
-from llmi_operator.observed import Observed, Refusal
+from llmi_operator.observed import Observed, PodState, Refusal
 from llmi_operator.plan.model import describe_source
+from llmi_operator.status.attention import is_waiting
 from llmi_operator.status.finding import Finding, Outlook, quote_words
+from llmi_operator.status.images import find_pull
 from llmi_operator.status.pods import Situation, find_pod_fault
+from llmi_operator.status.progress import describe_amount, describe_progress, describe_rate
+from llmi_operator.status.reports import read_fetch
 
 METRICS_GRACE_SECONDS = 120
 """A new autoscaler is blind until the first metrics arrive."""
 FORBIDDEN = 403
+PROGRESS_RECHECK_SECONDS = 5
+"""How often a replica that fetches or loads is asked how far it is, and the status written at most."""
+WAITING_RECHECK_SECONDS = 6
+SHORT_COMMIT = 12
+_API_FIELDS = {
+    "PodMonitor": "set spec.observability.metrics.podMonitor to false",
+    "ScaledObject": "choose another spec.autoscaling",
+}
 
 Rule = Callable[[Observed, Situation], Finding | None]
 
@@ -21,12 +37,21 @@ def compute_finding(observed: Observed, situation: Situation) -> Finding:
         finding = rule(observed, situation)
         if finding is not None:
             return finding
-    return Finding(Reason.STARTING, "The replicas are being started.", Outlook.PROGRESS)
+    # Nothing tells of a pull that begins, so a replica that waits for its first container is looked at again.
+    waits = any(is_waiting(pod) for pod in observed.newest_pods)
+    again = WAITING_RECHECK_SECONDS if waits else None
+    return Finding(Reason.STARTING, "The replicas are being started.", Outlook.PROGRESS, recheck_seconds=again)
 
 
 def rule_deleting(observed: Observed, _: Situation) -> Finding | None:
     """The resource is going away."""
-    return Finding(Reason.DELETING, "It is being deleted.", Outlook.PROGRESS) if observed.deleting else None
+    if not observed.deleting:
+        return None
+    others = [name for name in observed.finalizers if name not in {"foregroundDeletion", "orphan"}]
+    if others:
+        sentence = f"It is being deleted, and waits for the finalizer {others[0]}: whoever set that must take it away."
+        return Finding(Reason.DELETING, sentence, Outlook.PROGRESS)
+    return Finding(Reason.DELETING, "It is being deleted, after what belongs to it.", Outlook.PROGRESS)
 
 
 def rule_foreign(observed: Observed, _: Situation) -> Finding | None:
@@ -51,7 +76,7 @@ def rule_refused(observed: Observed, _: Situation) -> Finding | None:
         if item.status == FORBIDDEN and not _is_policy(item):
             return Finding(
                 Reason.FORBIDDEN,
-                f"The operator may not {item.verb} {item.kind} {item.name}: grant it that in its Role "
+                f"The operator may not {item.verb} {f'{item.kind} {item.name}'.strip()}: grant it that in its Role "
                 f"({quote_words(item.message, 400)}).",
                 Outlook.STALLED,
             )
@@ -79,16 +104,19 @@ def rule_serving(observed: Observed, situation: Situation) -> Finding | None:
     """All replicas of this generation answer."""
     if observed.deployment is None or not observed.deployment.complete or observed.deployment.wanted == 0:
         return None
+    if situation.resource.spec.paused:
+        return None
     return _find_notice(observed, situation) or Finding(Reason.SERVING, "", Outlook.FINE)
 
 
 def rule_pods(observed: Observed, situation: Situation) -> Finding | None:
     """A pod of the newest version cannot do its work."""
-    return find_pod_fault(observed.newest_pods, situation)
+    seen = replace(situation, capacity=observed.capacity, capacity_denied=observed.capacity_denied)
+    return find_pod_fault(observed.newest_pods, seen)
 
 
-def rule_pods_not_made(observed: Observed, _: Situation) -> Finding | None:
-    """The API server refuses pods: a quota, a limit range, or a policy."""
+def rule_pods_not_made(observed: Observed, situation: Situation) -> Finding | None:
+    """The API server refuses pods: a quota, a limit range, Pod Security, or another policy."""
     failure = observed.deployment and observed.deployment.conditions.get("ReplicaFailure")
     if not failure or failure.status != "True":
         return None
@@ -99,6 +127,20 @@ def rule_pods_not_made(observed: Observed, _: Situation) -> Finding | None:
             Reason.QUOTA_EXCEEDED,
             f"No more pods fit the namespace's ResourceQuota ({quota}): lower spec.resources or spec.replicas, "
             "or have the quota raised.",
+            Outlook.FAULT,
+        )
+    if "violates PodSecurity" in text:
+        return Finding(
+            Reason.POD_SECURITY_REFUSED,
+            f"Pod Security of the namespace refuses the pods: {text[text.index('violates PodSecurity') :]}. Look for a "
+            f"webhook that changes pods, or for an edit of the Deployment {situation.resource.name}.",
+            Outlook.FAULT,
+        )
+    if any(f" usage per {kind}" in text or f" ratio per {kind}" in text for kind in ("Container", "Pod")):
+        return Finding(
+            Reason.LIMIT_RANGE_EXCEEDED,
+            f"The namespace's LimitRange refuses the pods: {text.rsplit('forbidden: ', 1)[-1].strip('[]')}. Set "
+            "spec.resources within it, or have the LimitRange changed.",
             Outlook.FAULT,
         )
     return Finding(
@@ -126,35 +168,67 @@ def rule_evicted(observed: Observed, _: Situation) -> Finding | None:
     )
 
 
-def rule_stuck(observed: Observed, _: Situation) -> Finding | None:
+def rule_stuck(observed: Observed, situation: Situation) -> Finding | None:
     """The progress deadline passed without a cause that an earlier rule knows."""
     progress = observed.deployment and observed.deployment.conditions.get("Progressing")
     if not progress or progress.reason != "ProgressDeadlineExceeded":
         return None
     return Finding(
         Reason.ROLLOUT_STUCK,
-        "The new replicas did not become ready in time: see kubectl describe pods, "
-        "or raise spec.rollout.startupTimeoutSeconds.",
+        "The new replicas did not become ready in time: see kubectl describe pods -l "
+        f"{labels.OWNER_LABEL}={situation.resource.name}, or raise spec.rollout.startupTimeoutSeconds.",
         Outlook.STALLED,
     )
 
 
+def rule_paused(_: Observed, situation: Situation) -> Finding | None:
+    """Its owner wants nothing changed for now."""
+    if not situation.resource.spec.paused:
+        return None
+    return Finding(Reason.PAUSED, "Paused, as asked for: edits wait until spec.paused is false.", Outlook.FINE)
+
+
+def rule_pulling(observed: Observed, situation: Situation) -> Finding | None:
+    """A node is getting an image."""
+    return next(filter(None, (find_pull(pod, situation.now) for pod in observed.newest_pods)), None)
+
+
 def rule_downloading(observed: Observed, situation: Situation) -> Finding | None:
     """The model's files are being fetched."""
-    if not any(pod.fetch and pod.fetch.running_since for pod in observed.newest_pods):
+    fetching = [pod for pod in observed.newest_pods if pod.fetch and pod.fetch.running_since]
+    if not fetching:
         return None
+    model = describe_source(situation.resource.spec.model)
+    report = next((pod.report for pod in fetching if pod.report and pod.report.stage is Stage.FETCHING), None)
+    words = describe_amount(report) if report else ""
+    if report and words and report.bytes_per_second:
+        words += f" at {describe_rate(report.bytes_per_second)}"
     return Finding(
-        Reason.DOWNLOADING, f"Downloading {describe_source(situation.resource.spec.model)}.", Outlook.PROGRESS
+        Reason.DOWNLOADING,
+        f"Downloading {model}{f': {words}' if words else ''}.",
+        Outlook.PROGRESS,
+        recheck_seconds=PROGRESS_RECHECK_SECONDS,
     )
 
 
 def rule_loading(observed: Observed, situation: Situation) -> Finding | None:
     """The server runs and loads the model."""
-    for pod in observed.newest_pods:
-        if pod.server and pod.server.running_since and not pod.server.started and not pod.ready:
-            model = describe_source(situation.resource.spec.model)
-            return Finding(Reason.LOADING, f"The server is loading {model}.", Outlook.PROGRESS)
-    return None
+    loading = [
+        pod
+        for pod in observed.newest_pods
+        if pod.server and pod.server.running_since and not pod.server.started and not pod.ready
+    ]
+    if not loading:
+        return None
+    model = describe_source(situation.resource.spec.model)
+    report = next((pod.report for pod in loading if pod.report and pod.report.stage is Stage.LOADING), None)
+    words = f": {describe_progress(report)}" if report else ""
+    return Finding(
+        Reason.LOADING,
+        f"The server is loading {model}{words}.",
+        Outlook.PROGRESS,
+        recheck_seconds=PROGRESS_RECHECK_SECONDS,
+    )
 
 
 def rule_scaling(observed: Observed, _: Situation) -> Finding | None:
@@ -181,6 +255,8 @@ RULES: tuple[Rule, ...] = (
     rule_pods_not_made,
     rule_evicted,
     rule_stuck,
+    rule_paused,
+    rule_pulling,
     rule_downloading,
     rule_loading,
     rule_scaling,
@@ -189,14 +265,53 @@ RULES: tuple[Rule, ...] = (
 
 def _find_notice(observed: Observed, situation: Situation) -> Finding | None:
     """What its owner should know although every replica answers."""
+    finders = (_find_missing_api, _find_stray_revision, _find_pending_address, _find_blindness)
+    return next(filter(None, (find(observed, situation) for find in finders)), None)
+
+
+def _find_missing_api(observed: Observed, _: Situation) -> Finding | None:
+    for item in observed.refusals:
+        if item.missing_api:
+            step = _API_FIELDS.get(item.kind, "take away the field that asks for it")
+            return Finding(
+                Reason.API_MISSING,
+                f"This cluster has no {item.kind}: install what brings it, or {step}.",
+                Outlook.FAULT,
+            )
+    return None
+
+
+def _find_stray_revision(observed: Observed, situation: Situation) -> Finding | None:
+    """A replica serves another commit than the pinned one, or than most others where none is pinned."""
+    serving = [(pod, report.revision) for pod in observed.newest_pods if pod.ready and (report := read_fetch(pod))]
+    commits = [commit for _, commit in serving]
+    if not commits or (len(set(commits)) == 1 and situation.pin in {None, commits[0]}):
+        return None
+    pin = situation.pin if situation.pin in commits else Counter(sorted(commits)).most_common(1)[0][0]
+    stray: tuple[PodState, str] | None = next((item for item in serving if item[1] != pin), None)
+    if stray is None:
+        return None
+    return Finding(
+        Reason.MIXED_REVISIONS,
+        f"The replica {stray[0].name} serves commit {stray[1][:SHORT_COMMIT]}, not the pinned {pin[:SHORT_COMMIT]}: "
+        "delete that pod, and its successor fetches the pinned one.",
+        Outlook.FAULT,
+    )
+
+
+def _find_pending_address(observed: Observed, situation: Situation) -> Finding | None:
     waits = situation.resource.spec.service.type is ServiceType.LOAD_BALANCER
-    if waits and observed.service and not observed.service.addresses:
-        return Finding(
-            Reason.ADDRESS_PENDING,
-            "Waiting for a load balancer address; inside the cluster the URL answers: "
-            "without a load balancer here, use spec.service.type NodePort or ClusterIP.",
-            Outlook.FINE,
-        )
+    if not (waits and observed.service and not observed.service.addresses):
+        return None
+    return Finding(
+        Reason.ADDRESS_PENDING,
+        "Waiting for a load balancer address; inside the cluster the URL answers: "
+        "without a load balancer here, use spec.service.type NodePort or ClusterIP.",
+        Outlook.FINE,
+    )
+
+
+def _find_blindness(observed: Observed, _: Situation) -> Finding | None:
     active = observed.autoscaler and observed.autoscaler.conditions.get("ScalingActive")
     if not active or active.status != "False" or "Metric" not in active.reason or active.since is None:
         return None

@@ -56,6 +56,12 @@ def failure(code: str, message: str, step: str) -> str:
     return "some log\n" + json.dumps({"code": code, "message": message, "next": step})
 
 
+def fetched(commit: str) -> ContainerState:
+    """A download that has brought a commit."""
+    line = json.dumps({"revision": commit, "bytes": 1_340_000_000, "seconds": 16})
+    return container("fetch", terminated=end(0, line, reason="Completed", ran=16))
+
+
 def pod(name: str = "bert-1-a", **changes: Any) -> PodState:
     """A pod that is scheduled and has just been made."""
     state = PodState(
@@ -77,7 +83,8 @@ def pod(name: str = "bert-1-a", **changes: Any) -> PodState:
 def ready_pod(name: str = "bert-1-a", **changes: Any) -> PodState:
     """A pod that answers."""
     conditions = {"PodScheduled": condition("True"), "Ready": condition("True")}
-    return pod(name, phase="Running", conditions=conditions, server=running(ready=True, started=True), **changes)
+    server = running(ready=True, started=True)
+    return pod(name, **{"phase": "Running", "conditions": conditions, "server": server, **changes})
 
 
 def observed(*pods: PodState, **changes: Any) -> Observed:

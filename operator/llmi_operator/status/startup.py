@@ -1,0 +1,112 @@
+"""How long the latest start of a replica took, phase by phase, and what memory it came to."""
+
+from datetime import datetime
+
+from llmi_api.readiness import ReadinessReport, Stage
+from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, StartupStatus
+from llmi_operator.observed import ContainerState, Observed, PodState
+from llmi_operator.status.progress import describe_rate, describe_seconds
+from llmi_operator.status.reports import read_fetch
+
+WARMING = frozenset({"warm-up", "verify"})
+_MEBIBYTE = 2**20
+
+
+def compute_startup(observed: Observed, previous: LLMInferenceStatus) -> StartupStatus | None:
+    """The phases of the newest replica's start that are over; those of an earlier one until a new one begins."""
+    before, pod = previous.startup, find_newest(observed)
+    if pod is None or (before is not None and _is_told(before, pod)):
+        return before
+    same = before if before is not None and before.replica == pod.name else None
+    report = pod.report if pod.report and pod.report.stage is Stage.READY else None
+    fetch = read_fetch(pod)
+    fetched_bytes = None
+    if fetch:
+        fetched_bytes = fetch.bytes if fetch.downloaded_bytes is None else fetch.downloaded_bytes
+    return StartupStatus(
+        replica=pod.name,
+        scheduled=_between(pod.created_at, _find_scheduled(pod)),
+        pulled=_between(_find_scheduled(pod), _find_first_run(pod)) or (same.pulled if same else None),
+        fetched=describe_seconds(fetch.seconds) if fetch else None,
+        fetched_bytes=fetched_bytes,
+        fetched_rate=describe_rate(fetched_bytes / fetch.seconds)
+        if fetch and fetched_bytes and fetch.seconds
+        else None,
+        loaded=describe_seconds(_sum_phases(report, warm=False)) if report else None,
+        warmed=describe_seconds(_sum_phases(report, warm=True)) if report else None,
+        answered=_find_answered(pod, report),
+    )
+
+
+def compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemoryStatus | None:
+    """What the newest replica had used when its start was over; taken once, because a status must come to rest."""
+    pod = find_newest(observed)
+    report = pod.report if pod else None
+    told = pod is not None and previous.startup is not None and _is_told(previous.startup, pod)
+    if report is None or report.stage is not Stage.READY or told:
+        return previous.memory
+    return MemoryStatus(
+        predicted_bytes=_round(report.predicted_memory_bytes), measured_bytes=_round(report.measured_memory_bytes)
+    )
+
+
+def choose_whom_to_ask(observed: Observed, previous: LLMInferenceStatus) -> PodState | None:
+    """The one replica whose /readyz has something to tell that is not known yet."""
+    pod = find_newest(observed)
+    if pod is None or not pod.address or not any(item.running_since for item in pod.containers):
+        return None
+    if pod.ready and previous.startup is not None and _is_told(previous.startup, pod):
+        return None
+    if pod.ready and pod.report is not None and pod.report.stage is Stage.READY:
+        return None
+    return pod
+
+
+def find_newest(observed: Observed) -> PodState | None:
+    """The replica that was made last."""
+    return max(observed.newest_pods, key=lambda pod: (str(pod.created_at), pod.name), default=None)
+
+
+def _is_told(before: StartupStatus, pod: PodState) -> bool:
+    """Whether a start was told to its end, so that what a replica does later changes nothing about it."""
+    if before.answered is None:
+        return False
+    if before.replica != pod.name:
+        # A replica that answers already began before the one that was told, and has only outlived it.
+        return pod.ready
+    return before.loaded is not None or pod.report is None or pod.report.stage is not Stage.READY
+
+
+def _find_scheduled(pod: PodState) -> datetime | None:
+    condition = pod.conditions.get("PodScheduled")
+    return condition.since if condition and condition.status == "True" else None
+
+
+def _find_first_run(pod: PodState) -> datetime | None:
+    """When its first container began to run; unknown once that has been started anew."""
+    first = pod.fetch or pod.server
+    return _find_start(first) if first and first.restarts == 0 else None
+
+
+def _find_start(container: ContainerState) -> datetime | None:
+    return container.running_since or (container.terminated.started_at if container.terminated else None)
+
+
+def _find_answered(pod: PodState, report: ReadinessReport | None) -> str | None:
+    began = pod.server.running_since if pod.server else None
+    if report and began and pod.created_at:
+        seconds = (began - pod.created_at).total_seconds() + sum(report.phase_seconds.values())
+        return describe_seconds(seconds)
+    return _between(pod.created_at, pod.conditions["Ready"].since) if pod.ready else None
+
+
+def _sum_phases(report: ReadinessReport, *, warm: bool) -> float:
+    return sum(seconds for phase, seconds in report.phase_seconds.items() if (phase in WARMING) is warm)
+
+
+def _between(first: datetime | None, second: datetime | None) -> str | None:
+    return describe_seconds((second - first).total_seconds()) if first and second else None
+
+
+def _round(amount: int | None) -> int | None:
+    return None if amount is None else amount // _MEBIBYTE * _MEBIBYTE
