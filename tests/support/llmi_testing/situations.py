@@ -35,6 +35,7 @@ from llmi_testing.observations import (
 
 GPU = "nvidia.com/gpu"
 WHY = "apiserver/test_why.py"
+ADMISSION = "apiserver/test_admission.py"
 SCHEDULING = "apiserver/test_scheduling.py"
 PROGRESS = "apiserver/test_progress.py"
 CHILDREN = "apiserver/test_children.py"
@@ -160,10 +161,10 @@ SPEC_AND_RIGHTS = (
     case("child refused", f"{CHILDREN}::test_what_the_api_server_refuses_is_said_in_its_words", observed(refusals=(Refusal("Deployment", "bert", verb="apply", status=422, message="spec.template.spec.tolerations[0]: bad value"),)), "Refused", "The API server refuses the Deployment bert: spec.template.spec.tolerations[0]: bad value. Correct the spec, or ask who set this rule."),
     case("right to write missing", f"{RIGHTS}::test_a_missing_right_is_named_and_tried_again", observed(refusals=(Refusal("Service", "bert", verb="apply", status=403, message='User "operator" cannot patch resource "services"'),)), "Forbidden", 'The operator may not apply Service bert: grant it that in its Role (User "operator" cannot patch resource "services").'),
     case("kind not served", f"{WHY}::test_a_kind_that_the_cluster_does_not_have", observed(ready_pod(), deployment=deployment(1, ready=1), refusals=(Refusal("PodMonitor", "bert", missing_api=True),)), "ApiMissing", "This cluster has no PodMonitor: install what brings it, or set spec.observability.metrics.podMonitor to false.", observability={"metrics": {"podMonitor": True}}),
-    case("quota", f"{WHY}::test_a_quota_that_allows_no_pod", not_made('pods "b" is forbidden: exceeded quota: q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi'), "QuotaExceeded", "No more pods fit the namespace's ResourceQuota (q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi): lower spec.resources or spec.replicas, or have the quota raised."),
-    case("limit range", f"{WHY}::test_a_limit_range_that_allows_no_pod", not_made('pods "b" is forbidden: maximum memory usage per Container is 1Gi, but limit is 3Gi'), "LimitRangeExceeded", "The namespace's LimitRange refuses the pods: maximum memory usage per Container is 1Gi, but limit is 3Gi. Set spec.resources within it, or have the LimitRange changed."),
-    case("Pod Security", f"{WHY}::test_pods_that_a_policy_makes_break_pod_security", not_made('pods "b" is forbidden: violates PodSecurity "restricted:latest": privileged (container)'), "PodSecurityRefused", 'Pod Security of the namespace refuses the pods: violates PodSecurity "restricted:latest": privileged (container). Look for a webhook that changes pods, or for an edit of the Deployment bert.'),
-    case("another admission policy", f"{WHY}::test_pods_that_another_policy_refuses", not_made('pods "b" is forbidden: ValidatingAdmissionPolicy no denied request: not on Fridays'), "Refused", "The API server refuses new pods:", "not on Fridays"),
+    case("quota", f"{ADMISSION}::test_a_quota_that_allows_no_pod", not_made('pods "b" is forbidden: exceeded quota: q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi'), "QuotaExceeded", "No more pods fit the namespace's ResourceQuota (q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi): lower spec.resources or spec.replicas, or have the quota raised."),
+    case("limit range", f"{ADMISSION}::test_a_limit_range_that_allows_no_pod", not_made('pods "b" is forbidden: maximum memory usage per Container is 1Gi, but limit is 3Gi'), "LimitRangeExceeded", "The namespace's LimitRange refuses the pods: maximum memory usage per Container is 1Gi, but limit is 3Gi. Set spec.resources within it, or have the LimitRange changed."),
+    case("Pod Security", f"{ADMISSION}::test_pods_that_a_policy_makes_break_pod_security", not_made('pods "b" is forbidden: violates PodSecurity "restricted:latest": privileged (container)'), "PodSecurityRefused", 'Pod Security of the namespace refuses the pods: violates PodSecurity "restricted:latest": privileged (container). Look for a webhook that changes pods, or for an edit of the Deployment bert.'),
+    case("another admission policy", f"{ADMISSION}::test_pods_that_another_policy_refuses", not_made('pods "b" is forbidden: ValidatingAdmissionPolicy no denied request: not on Fridays'), "Refused", "The API server refuses new pods:", "not on Fridays"),
 )  # fmt: skip
 
 NODES = (

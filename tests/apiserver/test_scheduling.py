@@ -1,0 +1,268 @@
+"""Why no node takes a replica: a real scheduler, nodes that nobody runs, an operator with and without the grant."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from llmi_testing.apiserver import ApiServer
+from llmi_testing.eventually import eventually
+from llmi_testing.inference import make_body
+from llmi_testing.operator_process import OperatorProcess
+from llmi_testing.space import Space, ready_status
+
+pytestmark = pytest.mark.apiserver
+ROOT = Path(__file__).parents[2]
+BEAT_SECONDS = 10
+GPU = "nvidia.com/gpu"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ApiServer(controllers=True, scheduler=True) as server:
+        server.kubectl("apply", "-k", str(ROOT / "deploy"))
+        server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
+        server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
+        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def reader(server, tmp_path_factory):
+    """The operator, with the optional right to read nodes and everybody's pods."""
+    account = server.kubeconfig_for_service_account("llminference-operator", "llminference-system")
+    with OperatorProcess(account, tmp_path_factory.mktemp("operator") / "log") as process:
+        eventually(process.is_leader)
+        yield process
+
+
+class Nodes:
+    """Nodes that report every few seconds, in their kubelets' place, or else the node controller gives them up."""
+
+    def __init__(self, server):
+        self._server = server
+        self._amounts = {}
+        self._stopped = threading.Event()
+        self._silent = set()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def make(self, name, *, more=None, labels=None, **spec):
+        amounts = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi", **(more or {})}
+        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
+        self._server.kubectl("create", "-f", "-", stdin=json.dumps(body))
+        self._report(name, amounts)
+        self._amounts[name] = amounts
+
+    def silence(self, name):
+        self._silent.add(name)
+
+    def remove(self):
+        self._stopped.set()
+        self._thread.join()
+        for name in self._amounts:
+            self._server.kubectl("delete", "node", name)
+
+    def _beat(self):
+        while not self._stopped.wait(BEAT_SECONDS):
+            for name, amounts in list(self._amounts.items()):
+                if name not in self._silent:
+                    self._report(name, amounts)
+
+    def _report(self, name, amounts):
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": stamp}
+        addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
+        status = {"conditions": [condition], "addresses": addresses, "capacity": amounts, "allocatable": amounts}
+        self._server.kubectl("patch", "node", name, "--subresource=status", "-p", json.dumps({"status": status}))
+
+
+@pytest.fixture
+def nodes(server):
+    """Makes nodes, which live as long as the test."""
+    nodes = Nodes(server)
+    yield nodes
+    nodes.remove()
+
+
+@pytest.fixture
+def space(server, request):
+    name = request.node.name[:50].strip("_").replace("_", "-")
+    server.kubectl("create", "namespace", name)
+    eventually(lambda: server.kubectl("-n", name, "get", "sa", "default", "--ignore-not-found"))
+    yield Space(server, name)
+    server.kubectl("delete", "namespace", name, "--wait=false")
+    server.kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0")
+
+
+def wait_for_count(space, count):
+    """Wait until the sentence is about so many nodes; what was read for the test before is used for 5 s."""
+    space.wait_for_reason("bert", "Unschedulable")
+
+    def look():
+        why = space.status("bert")["why"]
+        assert f"/{count} nodes" in why or f"none of {count} " in why, why
+        return why
+
+    return eventually(look, seconds=60)
+
+
+def occupy(space, name, count):
+    """Somebody else's pod with GPUs."""
+    amounts = {"limits": {GPU: str(count)}}
+    spec = {"containers": [{"name": "a", "image": "a", "resources": amounts}], "terminationGracePeriodSeconds": 0}
+    space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    eventually(lambda: space.need("pod", name)["spec"].get("nodeName"))
+
+
+@pytest.mark.usefixtures("reader")
+def test_no_node_has_the_gpu(space, nodes):
+    nodes.make("plain")
+    space.apply(make_body(accelerator={}))
+    assert wait_for_count(space, 1) == (
+        "No node has a nvidia.com/gpu: none of 1 offers it. Install its device plugin, add a node that has one, "
+        "or correct spec.accelerator.resource."
+    )
+
+
+@pytest.mark.usefixtures("reader")
+def test_gpus_that_are_in_use_or_tainted_are_counted(space, nodes):
+    nodes.make("busy", more={GPU: "2"})
+    nodes.make("spotty", more={GPU: "1"}, taints=[{"key": "spot", "effect": "NoSchedule"}])
+    nodes.make("plain")
+    occupy(space, "theirs", 2)
+    space.apply(make_body(accelerator={}))
+    assert wait_for_count(space, 3) == (
+        "0/3 nodes have a free nvidia.com/gpu: 1 has all 2 in use, 1 has the taint spot, 1 has none. "
+        "Free one, tolerate spot in spec.scheduling.tolerations, or add a node."
+    )
+    space.delete("pod", "theirs", "--force", "--grace-period=0")
+    eventually(lambda: all(pod["spec"].get("nodeName") == "busy" for pod in space.list("pods")), seconds=40)
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_gpu_on_a_cordoned_node_or_behind_a_selector(space, nodes):
+    nodes.make("closed", more={GPU: "4"}, labels={"pool": "x"}, unschedulable=True)
+    nodes.make("other", more={GPU: "1"})
+    space.apply(make_body(accelerator={}, scheduling={"nodeSelector": {"pool": "x"}}))
+    assert wait_for_count(space, 2) == (
+        "0/2 nodes have a free nvidia.com/gpu: 1 does not have the label pool=x of spec.scheduling.nodeSelector, "
+        "1 is cordoned. Correct spec.scheduling.nodeSelector, uncordon closed, or add a node."
+    )
+
+
+@pytest.mark.usefixtures("reader")
+def test_too_little_cpu_says_how_much_there_is(space, nodes):
+    nodes.make("small")
+    space.apply(make_body(resources={"requests": {"cpu": "64"}}))
+    why = space.wait_for_reason("bert", "Unschedulable")
+    assert "1 has too little free CPU (4 of 4, and a replica asks for 64)" in why
+
+
+@pytest.mark.usefixtures("reader")
+def test_too_little_memory_says_how_much_there_is(space, nodes):
+    nodes.make("small")
+    space.apply(make_body(resources={"requests": {"memory": "9Gi"}}))
+    why = space.wait_for_reason("bert", "Unschedulable")
+    assert "1 has too little free memory (8Gi of 8Gi, and a replica asks for 9Gi)" in why
+
+
+def test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_grant(
+    server, space, nodes, reader, tmp_path
+):
+    nodes.make("plain")
+    reader.stop()
+    server.kubectl("delete", "clusterrolebinding", "llminference-cluster-reader")
+    try:
+        account = server.kubeconfig_for_service_account("llminference-operator", "llminference-system")
+        with OperatorProcess(account, tmp_path / "log"):
+            space.apply(make_body(accelerator={}))
+            why = space.wait_for_reason("bert", "Unschedulable")
+            assert why.startswith("0/1 nodes can take a replica: 1 has no free nvidia.com/gpu; a replica asks for")
+            assert why.endswith(
+                "Grant the operator the role in deploy/cluster-reader, and it counts the nodes by cause."
+            )
+    finally:
+        server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
+        reader.start()
+        eventually(lambda: reader.is_ready() and reader.is_leader(), seconds=60)
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_claim_that_does_not_exist(space, nodes):
+    nodes.make("plain")
+    space.apply(make_body(model={"claim": {"name": "models"}}))
+    why = space.wait_for_reason("bert", "VolumeUnavailable")
+    assert why == ("The claim models does not exist: create it in this namespace, or correct spec.model.claim.name.")
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_claim_without_a_volume(space, nodes):
+    nodes.make("plain")
+    space.apply(make_claim(volume=None))
+    space.apply(make_body(model={"claim": {"name": "models"}}))
+    why = space.wait_for_reason("bert", "VolumeUnavailable")
+    assert why.startswith("The claim models has no volume that a node can use")
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_claim_in_another_zone(server, space, nodes):
+    nodes.make("here", labels={"zone": "a"})
+    volume = f"far-{space.namespace}"
+    place = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "local": {"path": "/nowhere"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [place]}},
+    }
+    space.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec})
+    space.apply(make_claim(volume=volume))
+    eventually(lambda: space.need("pvc", "models")["status"]["phase"] == "Bound")
+    space.apply(make_body(model={"claim": {"name": "models"}}))
+    why = space.wait_for_reason("bert", "VolumeUnavailable")
+    assert why.startswith("The claim models lies in a zone or on a node where no replica can run")
+    server.kubectl("delete", "pv", volume, "--wait=false")
+
+
+def make_claim(*, volume):
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "resources": {"requests": {"storage": "1Gi"}},
+        **({"volumeName": volume} if volume else {}),
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec}
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_node_that_is_lost(space, nodes):
+    nodes.make("worker")
+    space.apply(make_body())
+    pod = eventually(lambda: next((item for item in space.list("pods") if item["spec"].get("nodeName")), None))
+    space.set_pod_status(pod["metadata"]["name"], ready_status(pod))
+    space.wait_for_reason("bert", "Serving")
+    # The node controller's grace is 50 s.
+    nodes.silence("worker")
+    why = space.wait_for_reason("bert", "NodeLost", seconds=110)
+    assert why.startswith(f"The node worker of the replica {pod['metadata']['name']} does not report")
+    assert space.condition("bert")["status"] == "False"
+    assert "url" not in space.status("bert")
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_node_port_has_the_nodes_addresses(space, nodes):
+    nodes.make("worker")
+    space.apply(make_body(service={"type": "NodePort"}))
+    pod = eventually(lambda: next((item for item in space.list("pods") if item["spec"].get("nodeName")), None))
+    space.set_pod_status(pod["metadata"]["name"], ready_status(pod))
+    space.wait_for_reason("bert", "Serving")
+    port = space.need("service", "bert")["spec"]["ports"][0]["nodePort"]
+    status = space.status("bert")
+    assert status["nodePort"] == port
+    assert status["url"] == f"http://192.0.2.7:{port}"
+    assert status["addresses"] == [status["url"], f"http://bert.{space.namespace}.svc"]

@@ -1,0 +1,72 @@
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmi_operator.observed import Capacity, Needs, NodeState, Taint, Toleration
+from llmi_operator.status.capacity import compute_requests, read_tolerations, sum_requests, survey
+from llmi_testing.situations import GPU, gpus, node
+
+
+def container(**requests):
+    return {"resources": {"requests": requests}}
+
+
+def cause(one, needs, used=None):
+    return survey(Capacity((one,), {one.name: used or {}}), needs).nodes[0][1].cause
+
+
+def test_a_pod_asks_for_all_containers_or_for_its_largest_init_container():
+    spec = {
+        "containers": [container(cpu="1", memory="1Gi"), container(cpu="500m")],
+        "initContainers": [container(cpu="2"), container(memory="512Mi")],
+    }
+    assert compute_requests(spec) == {"cpu": Decimal(2), "memory": Decimal(2**30)}
+
+
+def test_a_sidecar_counts_with_the_containers():
+    sidecar = container(cpu="1") | {"restartPolicy": "Always"}
+    assert compute_requests({"containers": [container(cpu="1")], "initContainers": [sidecar]}) == {"cpu": Decimal(2)}
+
+
+def test_only_pods_that_hold_a_node_are_added_up():
+    def pod(node, phase="Running"):
+        spec = {"containers": [container(cpu="1")], **({"nodeName": node} if node else {})}
+        return {"spec": spec, "status": {"phase": phase}}
+
+    used = sum_requests([pod("a"), pod("a"), pod("b"), pod(None), pod("b", "Succeeded"), pod("b", "Failed")])
+    assert used == {"a": {"cpu": Decimal(2)}, "b": {"cpu": Decimal(1)}}
+
+
+def test_a_node_that_is_down_or_cordoned_is_so_whatever_else_is_wrong_with_it():
+    needs = Needs(requests={"cpu": Decimal(100)})
+    assert cause(node("a", ready=False), needs) == "down"
+    assert cause(node("a", cordoned=True), needs) == "cordoned"
+    assert cause(node("a"), needs) == "short"
+
+
+def test_a_toleration_opens_a_tainted_node():
+    needs = Needs(tolerations=(Toleration("spot", "Exists", "", ""),))
+    assert cause(node("a", taint="spot"), Needs()) == "taint"
+    assert cause(node("a", taint="spot"), needs) == "fits"
+
+
+def test_tolerations_compare_as_the_scheduler_does():
+    taint = Taint("k", "v", "NoSchedule")
+    read = {
+        True: [{"operator": "Exists"}, {"key": "k", "operator": "Exists"}, {"key": "k", "value": "v"}],
+        False: [{"key": "k", "value": "w"}, {"key": "k", "operator": "Exists", "effect": "NoExecute"}, {"key": "x"}],
+    }
+    for accepted, items in read.items():
+        assert [item.accepts(taint) for item in read_tolerations({"tolerations": items})] == [accepted] * 3
+
+
+def test_a_preference_keeps_nobody_off():
+    soft = NodeState("a", taints=(Taint("k", "", "PreferNoSchedule"),))
+    assert cause(soft, Needs()) == "fits"
+
+
+@given(total=st.integers(0, 8), used=st.integers(0, 10), wanted=st.integers(1, 8))
+def test_a_node_takes_a_pod_exactly_if_what_is_free_suffices(total, used, wanted):
+    found = cause(node("a", more=gpus(total)), Needs(requests=gpus(wanted)), {GPU: Decimal(used)})
+    assert found == ("without" if total == 0 else "fits" if total - used >= wanted else "full")

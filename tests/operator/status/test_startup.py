@@ -1,0 +1,87 @@
+import dataclasses
+
+from llmi_api.readiness import ReadinessReport, Stage
+from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus
+from llmi_operator.status.startup import choose_whom_to_ask, compute_memory, compute_startup
+from llmi_testing.observations import ago, condition, container, end, fetched, observed, pod, ready_pod, running
+
+NOTHING = LLMInferenceStatus()
+PHASES = {"imports": 2.0, "weights": 3.5, "warm-up": 1.0}
+DONE = ReadinessReport(
+    stage=Stage.READY,
+    phase="ready",
+    phase_seconds=PHASES,
+    predicted_memory_bytes=3 * 2**20 + 5,
+    measured_memory_bytes=2**30,
+)
+
+
+def told(*pods, previous=NOTHING):
+    seen = observed(*pods)
+    update = {"startup": compute_startup(seen, previous), "memory": compute_memory(seen, previous)}
+    return previous.model_copy(update=update)
+
+
+def test_phases_appear_as_they_are_over():
+    placed = {"PodScheduled": condition("True", seconds=88)}
+    waiting = told(pod(conditions=placed)).startup
+    assert (waiting.scheduled, waiting.pulled, waiting.answered) == ("2s", None, None)
+    loading = told(pod(conditions=placed, fetch=fetched("a" * 40), server=running(seconds=50))).startup
+    assert (loading.pulled, loading.fetched, loading.fetched_rate) == ("12s", "16s", "84 MB/s")
+
+
+def test_what_the_server_measured_makes_up_the_rest():
+    status = told(ready_pod(report=DONE))
+    assert (status.startup.loaded, status.startup.warmed) == ("5.5s", "1s")
+    # Its container began 30 s after the pod.
+    assert status.startup.answered == "36.5s"
+    assert status.memory == MemoryStatus(predicted_bytes=3 * 2**20, measured_bytes=2**30)
+
+
+def test_without_its_word_the_time_until_ready_is_told():
+    startup = told(ready_pod()).startup
+    assert (startup.loaded, startup.answered) == (None, "30s")
+
+
+def test_a_start_that_was_told_is_not_told_again_whatever_happens_later():
+    first = told(ready_pod(report=DONE))
+    more = DONE.model_copy(update={"measured_memory_bytes": 2**40})
+    flapped = {"PodScheduled": condition("True"), "Ready": condition("True", seconds=1)}
+    assert told(ready_pod(report=more, conditions=flapped), previous=first) == first
+    assert told(ready_pod(), previous=first) == first
+
+
+def test_a_late_word_completes_what_was_told_without_it():
+    first = told(ready_pod())
+    assert told(ready_pod(report=DONE), previous=first).startup.loaded == "5.5s"
+
+
+def test_a_new_start_replaces_it_and_an_older_replica_does_not():
+    first = told(ready_pod("new", report=DONE))
+    assert told(ready_pod("old", created_at=ago(900)), previous=first) == first
+    fresh = told(ready_pod("new"), pod("newer", created_at=ago(5)), previous=first)
+    assert (fresh.startup.replica, fresh.startup.answered) == ("newer", None)
+    assert fresh.memory == first.memory
+
+
+def test_a_download_that_came_from_a_cache_has_no_speed():
+    line = '{"revision": "' + "a" * 40 + '", "bytes": 5000, "seconds": 0.1, "downloaded_bytes": 0}'
+    cached = container("fetch", terminated=end(0, line, reason="Completed"))
+    startup = told(pod(fetch=cached)).startup
+    assert (startup.fetched_bytes, startup.fetched_rate) == (0, None)
+
+
+def test_the_newest_replica_is_asked_while_it_starts_and_once_when_it_is_ready():
+    starting = pod(server=running(), address="10.0.0.1")
+    ready = ready_pod(address="10.0.0.1")
+
+    def asked(one, previous=NOTHING):
+        return choose_whom_to_ask(observed(one), previous) is not None
+
+    assert asked(starting)
+    assert asked(pod(fetch=running("fetch"), address="10.0.0.1"))
+    assert not asked(pod(address="10.0.0.1"))
+    assert not asked(dataclasses.replace(starting, address=""))
+    assert asked(ready)
+    assert not asked(dataclasses.replace(ready, report=DONE))
+    assert not asked(ready, previous=told(ready_pod(report=DONE)))
