@@ -157,8 +157,10 @@ def test_install_upgrade_go_back_and_remove(server, installer, tmp_path):
     assert space.get("llmi", "bert")
     assert children(space) == before
     assert json.loads(server.kubectl("get", "clusterrolebindings", "-l", OURS[0], "-o", "json"))["items"] == []
+    server.kubectl("delete", "llminferences", "--all", "--all-namespaces", "--cascade=foreground")
+    assert children(space) == {}
     server.kubectl("delete", "-k", str(ROOT / "deploy" / "crd"))
-    eventually(lambda: nothing_is_left(server), seconds=120)
+    eventually(lambda: nothing_is_left(server), seconds=60)
     server.kubectl("delete", "namespace", "models")
 
 
@@ -176,4 +178,4 @@ def test_two_releases_cannot_both_own_the_resource_type(server):
         helm.uninstall("first")
         server.kubectl("delete", "-k", str(ROOT / "deploy" / "crd"))
         server.kubectl("delete", "namespace", "first", "second", "--ignore-not-found")
-    eventually(lambda: nothing_is_left(server), seconds=120)
+    eventually(lambda: nothing_is_left(server), seconds=60)
