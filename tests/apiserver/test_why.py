@@ -78,7 +78,10 @@ def test_no_node_fits(space, pod):
     ("text", "words"),
     [
         ("corp/server:1: not found", "corp/server:1 does not exist: correct spec.engine.image, or push the image."),
-        ("pull access denied: 401 Unauthorized", "may not be pulled: give the namespace's default service account"),
+        (
+            "pull access denied: 401 Unauthorized",
+            "may not be pulled: name a pull secret in spec.engine.imagePullSecrets",
+        ),
         ("429 Too Many Requests - toomanyrequests: rate limit", "may not be pulled for now, its registry limits"),
         ("dial tcp: lookup corp: no such host", "its registry does not answer"),
     ],

@@ -66,7 +66,7 @@ def test_a_token_that_the_hub_refuses_is_explained_and_a_corrected_one_works(clu
 
 
 def test_a_hub_that_does_not_answer_is_explained(cluster):
-    cluster.apply("nobody", model={"id": GOOD, "endpoint": f"http://nobody.{cluster.namespace}.svc"})
+    cluster.apply("nobody", model={"id": GOOD, "endpoint": f"http://nowhere.{cluster.namespace}.svc"})
     cluster.wait_why("nobody", "HubUnreachable")
 
 

@@ -75,12 +75,12 @@ _PULL_FAULTS = (
     (
         ("toomanyrequests", "too many requests", "429", "rate limit"),
         "may not be pulled for now, its registry limits the rate",
-        "wait, give the pods a pull secret with an account, or keep a copy in a registry of your own ({where}).",
+        "wait, name a pull secret in spec.engine.imagePullSecrets, or keep a copy in a registry of your own ({where}).",
     ),
     (
         ("unauthorized", "denied", "forbidden", "authentication", "no basic auth"),
         "may not be pulled",
-        "give the namespace's default service account an image pull secret, or correct {where}.",
+        "name a pull secret in spec.engine.imagePullSecrets, or correct {where}.",
     ),
     (("not found", "manifest unknown", "does not exist"), "does not exist", "correct {where}, or push the image."),
     (

@@ -113,7 +113,7 @@ def case(name, spec, seen, reason, *words):
             observed(pod(server=waiting("ErrImagePull", "401 Unauthorized"))),
             "ImageUnavailable",
             "corp/server:1 may not be pulled",
-            "image pull secret, or correct spec.engine.image",
+            "name a pull secret in spec.engine.imagePullSecrets, or correct spec.engine.image",
         ),
         case(
             "model image not found",
