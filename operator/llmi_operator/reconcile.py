@@ -14,7 +14,7 @@ from llmi_operator.cluster.inspector import Inspector
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.read import read_observed
 from llmi_operator.errors import ClusterError, InvalidSpecError
-from llmi_operator.kinds import DEPLOYMENT, INFERENCE
+from llmi_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE
 from llmi_operator.observed import Observed
 from llmi_operator.parse import Resource, parse_resource, parse_status
 from llmi_operator.plan import Plan, make_plan
@@ -85,19 +85,21 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         generation = body["metadata"].get("generation", 0)
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
-    result, pin, behind = Result(), None, False
+    result, pin, behind, blind = Result(), None, False, parts.store.find_blindness(key.namespace)
     # Of a resource that goes away the garbage collector takes the children; making them anew would keep it busy
     # for ever.
     if "deletionTimestamp" not in body["metadata"]:
         plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
         pin, behind = plan.pin, resource.spec.paused and _is_behind(parts.store, key, plan)
-        if not resource.spec.paused:
+        # A plan that is made without seeing what is there could undo it.
+        if not resource.spec.paused and not blind.keys() & set(CHILDREN):
             result = await apply_plan(parts.cluster, parts.store, resource, plan)
     for edit in result.hand_edits:
         # Two who fight over a field would otherwise fill the namespace with events.
         if parts.store.is_news(key, edit.sentence, parts.now()):
             await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
-    observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=tuple(result.refusals), pin=pin)
+    refusals = (*blind.values(), *result.refusals)
+    observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=refusals, pin=pin)
     verdict = await _judge(parts, subject, resource, replace(observed, behind=behind))
     return await _finish(parts, subject, verdict, result)
 

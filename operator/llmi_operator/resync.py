@@ -5,17 +5,21 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from llmi_operator.cluster.client import Cluster
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import WATCHED, Kind
+from llmi_operator.kinds import INFERENCE, WATCHED, Kind
 from llmi_operator.metrics import RESYNC_TIME
+from llmi_operator.observed import Refusal
 from llmi_operator.store import Key, Store
 from llmi_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 SPREAD = 0.1
 RETRY_SECONDS = 5.0
+BLIND_SECONDS = 15.0
+"""Nothing tells us of a new right, so what may not be listed is tried again this often."""
 ALL_NAMESPACES = ("",)
 
 
@@ -50,13 +54,28 @@ class Resync:
             if kind.optional and error.is_absent:
                 # Not served here, or not any more: then there are none.
                 return self._store.forget(kind)
+            if error.status == HTTPStatus.FORBIDDEN and kind != INFERENCE:
+                return self._note_blindness(kind, namespace, error)
             raise
-        return self._store.replace(kind, namespace, bodies, version)
+        seeing = self._store.set_blindness(kind, namespace, None)
+        return self._store.replace(kind, namespace, bodies, version) | self._affected(namespace, news=seeing)
+
+    def _note_blindness(self, kind: Kind, namespace: str, error: ClusterError) -> set[Key]:
+        """What may not be listed is told to those it concerns; the rest goes on."""
+        refusal = Refusal(kind=kind.name, name="", verb="list", status=error.status, message=error.message)
+        news = self._store.set_blindness(kind, namespace, refusal)
+        if news:
+            logger.warning("May not list a kind", extra={"kind": kind.name, "error": error.message})
+        return self._affected(namespace, news=news)
+
+    def _affected(self, namespace: str, *, news: bool) -> set[Key]:
+        return {key for key in self._store.inferences() if namespace in {"", key.namespace}} if news else set()
 
     async def run(self, queue: WorkQueue, period: float) -> None:
         """List again and again; what differs gets a pass, and so does every resource, to be sure."""
         while True:
-            await asyncio.sleep(period * (1 + random.uniform(-SPREAD, SPREAD)))  # noqa: S311 - spreads load
+            pause = min(period, BLIND_SECONDS) if self._store.find_blindness() else period
+            await asyncio.sleep(pause * (1 + random.uniform(-SPREAD, SPREAD)))  # noqa: S311 - spreads load
             try:
                 changed = await self.once()
             except ClusterError as error:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from llmi_api import labels
 from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, WATCHED, Kind
 from llmi_operator.metrics import STORED_OBJECTS
+from llmi_operator.observed import Refusal
 
 Object = dict[str, Any]
 TOLD_AGAIN = timedelta(minutes=1)
@@ -50,6 +51,7 @@ class Store:
         self._pod_owners: dict[str, Key] = {}
         self._rewrites: dict[_Place, Rewrite] = {}
         self._told: dict[Key, dict[str, datetime]] = {}
+        self._blind: dict[tuple[Kind, str], Refusal] = {}
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Remember an object unless a newer copy is known.
@@ -130,6 +132,23 @@ class Store:
         """All objects of a kind that belong to an LLMInference, by name."""
         mine = self._by_owner.get(key, {})
         return [body for place, body in sorted(mine.items(), key=_by_place) if place.kind == kind]
+
+    def set_blindness(self, kind: Kind, namespace: str, refusal: Refusal | None) -> bool:
+        """Note that a kind may not be listed, or may; empty for all namespaces.
+
+        Returns:
+            Whether that is news.
+        """
+        before = self._blind.pop((kind, namespace), None)
+        if refusal is not None:
+            self._blind[kind, namespace] = refusal
+        return before != refusal
+
+    def find_blindness(self, namespace: str = "") -> dict[Kind, Refusal]:
+        """The kinds that may not be listed in a namespace; empty for those of any."""
+        return {
+            kind: refusal for (kind, place), refusal in self._blind.items() if not namespace or place in {"", namespace}
+        }
 
     def inferences(self) -> list[Key]:
         """All LLMInferences."""

@@ -46,28 +46,43 @@ def test_a_namespaced_operator_leaves_other_namespaces_alone(control_plane, spac
     control_plane.kubectl("-n", "default", "delete", "llmi", "elsewhere")
 
 
-def test_a_missing_right_is_named_and_tried_again(control_plane, space, account, tmp_path):
-    role = json.loads(control_plane.kubectl("get", "clusterrole", "llminference-operator", "-o", "json"))
-    rules = [
-        {**rule, "resources": [item for item in rule["resources"] if item != "services"]} for rule in role["rules"]
-    ]
-    weaker = [*rules, {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]}]
+@pytest.fixture
+def grant(control_plane):
+    """A function that replaces the operator's rights on a resource for the length of the test; no verbs: as it was."""
+    words = ("patch", "clusterrole", "llminference-operator", "--type=merge", "-p")
+    whole = json.loads(control_plane.kubectl("get", "clusterrole", "llminference-operator", "-o", "json"))["rules"]
 
-    def grant(rules):
-        control_plane.kubectl("patch", "clusterrole", role["metadata"]["name"], "--type=merge", "-p", json.dumps(rules))
+    def narrow(resource, verbs=None):
+        rules = [{**rule, "resources": [item for item in rule["resources"] if item != resource]} for rule in whole]
+        weaker = [*(rule for rule in rules if rule["resources"]), {"apiGroups": [""], "resources": [resource]}]
+        weaker[-1]["verbs"] = verbs
+        control_plane.kubectl(*words, json.dumps({"rules": weaker if verbs else whole}))
 
-    grant({"rules": weaker})
-    try:
-        with OperatorProcess(account, tmp_path / "log"):
-            space.apply(make_body())
-            why = space.wait_for_reason("bert", "Forbidden")
-            assert why.startswith("The operator may not apply Service bert: grant it that in its Role")
-            assert space.need("deployment", "bert")
-            grant({"rules": role["rules"]})
-            space.patch("llmi", "bert", {"spec": {"service": {"port": 81}}})
-            space.wait_for_reason("bert", "Starting")
-    finally:
-        grant({"rules": role["rules"]})
+    yield narrow
+    narrow("")
+
+
+def test_a_missing_right_is_named_and_tried_again(space, account, tmp_path, grant):
+    grant("services", ["get", "list", "watch"])
+    with OperatorProcess(account, tmp_path / "log"):
+        space.apply(make_body())
+        why = space.wait_for_reason("bert", "Forbidden")
+        assert why.startswith("The operator may not apply Service bert: grant it that in its Role")
+        assert space.need("deployment", "bert")
+        grant("services")
+        space.patch("llmi", "bert", {"spec": {"service": {"port": 81}}})
+        space.wait_for_reason("bert", "Starting")
+
+
+def test_a_missing_right_to_list_is_named_and_tried_again(space, account, tmp_path, grant):
+    grant("services", ["get", "create", "patch"])
+    with OperatorProcess(account, tmp_path / "log"):
+        space.apply(make_body())
+        why = space.wait_for_reason("bert", "Forbidden", seconds=30)
+        assert why.startswith("The operator may not list Services: grant it that in its Role")
+        assert space.get("deployment", "bert") is None
+        grant("services")
+        space.wait_for_reason("bert", "Starting", seconds=50)
 
 
 @pytest.fixture

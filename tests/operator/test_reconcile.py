@@ -4,6 +4,7 @@ import pytest
 
 from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE
 from llmi_operator.reconcile import REFUSED_AGAIN_SECONDS, Parts, one_pass
+from llmi_operator.resync import Resync
 from llmi_operator.store import Key, Store
 from llmi_testing.fake_cluster import owners_of_replicas
 from llmi_testing.inference import DEFAULTS, make_stored_body
@@ -149,6 +150,19 @@ async def test_of_a_resource_that_is_being_deleted_nothing_is_made_and_what_hold
     assert not (await one_pass(world.parts, KEY)).gone
     assert world.cluster.writes() == [("status", "LLMInference", "bert")]
     assert "waits for the finalizer x/y" in world.status["why"]
+
+
+async def test_without_seeing_the_children_nothing_is_made_of_them_and_the_missing_right_is_named(world):
+    resync = Resync(world.cluster, world.store, ())
+    world.cluster.refuse("list", SERVICE, 403, 'User "x" cannot list resource "services"')
+    assert await resync.once() == {KEY}
+    await one_pass(world.parts, KEY)
+    assert world.cluster.writes() == [("status", "LLMInference", "bert")]
+    assert world.status["why"].startswith("The operator may not list Services: grant it that in its Role")
+    world.cluster.refusals.clear()
+    assert KEY in await resync.once()
+    await one_pass(world.parts, KEY)
+    assert ("apply", "Service", "bert") in world.cluster.writes()
 
 
 async def test_while_paused_nothing_is_written_but_the_status(world):

@@ -74,9 +74,10 @@ def rule_refused(observed: Observed, _: Situation) -> Finding | None:
         if item.missing_api:
             continue
         if item.status == FORBIDDEN and not _is_policy(item):
+            what = f"{item.kind} {item.name}" if item.name else f"{item.kind}s"
             return Finding(
                 Reason.FORBIDDEN,
-                f"The operator may not {item.verb} {f'{item.kind} {item.name}'.strip()}: grant it that in its Role "
+                f"The operator may not {item.verb} {what}: grant it that in its Role "
                 f"({quote_words(item.message, 400)}).",
                 Outlook.STALLED,
             )

@@ -16,7 +16,9 @@ def is_serving(observed: Observed, spec: LLMInferenceSpec, *, was: bool) -> bool
         was: Whether it was so already, for this generation of the spec.
     """
     deployment = observed.deployment
-    stopped = observed.deleting or observed.behind or any(not item.missing_api for item in observed.refusals)
+    # What may not be listed is bad for us; what serves goes on serving.
+    refused = any(not item.missing_api and item.verb != "list" for item in observed.refusals)
+    stopped = observed.deleting or observed.behind or refused
     if deployment is None or stopped:
         return False
     if spec.autoscaling is None:
