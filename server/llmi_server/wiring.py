@@ -65,6 +65,7 @@ def build_service(
         max_queued_requests=settings.max_queued_requests,
         max_batch_tokens=settings.max_batch_tokens,
         preferred_batch_tokens=facts.preferred_batch_tokens,
+        padding_free=facts.padding_free,
     )
     runner = BatchRunner(engine=loaded.engine, scheduler=Scheduler(limits), telemetry=telemetry)
     runner.start()

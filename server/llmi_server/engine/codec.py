@@ -1,9 +1,13 @@
 """A Hugging Face tokenizer as a text codec."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 from llmi_server.engine.protocol import EncodedText
 
@@ -11,24 +15,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """The tokens that tasks ask for, as texts, and whether decoding tidies blanks."""
+
+    mask: str | None
+    padding: str | None
+    unknown: str | None
+    tidies: bool = False
+
+
 class HuggingFaceCodec:
-    """Tokenises with the Rust tokenizer inside a Transformers tokenizer.
+    """Tokenises with a Rust tokenizer.
 
     Padding and truncation that a ``tokenizer.json`` may bring along are switched off: the server pads no more than a
     batch needs, and never cuts silently.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
-        self._tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer
+    def __init__(self, backend: Tokenizer, special: SpecialTokens) -> None:
+        self._backend = backend
         self._backend.no_padding()
         self._backend.no_truncation()
-        self.mask_token: str | None = tokenizer.mask_token
-        self.mask_token_id: int | None = tokenizer.mask_token_id
-        self.pad_token_id: int | None = tokenizer.pad_token_id
-        self.unknown_token_id: int | None = tokenizer.unk_token_id
-        self.marks_subwords = bool(getattr(self._backend.model, "continuing_subword_prefix", None))
-        self._vocabulary: dict[str, int] = tokenizer.get_vocab()
+        self._tidies = special.tidies and type(backend.model).__name__ != "BPE"
+        self._vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
+        self.mask_token: str | None = special.mask
+        self.mask_token_id = self._id(special.mask)
+        self.pad_token_id = self._id(special.padding)
+        self.unknown_token_id = self._id(special.unknown)
+        self.marks_subwords = bool(getattr(backend.model, "continuing_subword_prefix", None))
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise whole texts with special tokens, without padding or truncation."""
@@ -45,16 +59,19 @@ class HuggingFaceCodec:
 
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
         """Return the text of token ids."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
+        text: str = self._backend.decode(list(ids), skip_special_tokens=skip_special)
+        return _tidied(text) if self._tidies else text
 
     def token(self, token_id: int) -> str:
         """Return the vocabulary's spelling of a token."""
-        spelling: str = self._backend.id_to_token(token_id)
-        return spelling
+        return self._backend.id_to_token(token_id) or ""
 
     def join(self, tokens: Sequence[str]) -> str:
         """Return the text of vocabulary spellings."""
-        text: str = self._tokenizer.convert_tokens_to_string(list(tokens))
+        decoder = self._backend.decoder
+        if decoder is None:
+            return " ".join(tokens)
+        text: str = decoder.decode(list(tokens))
         return text
 
     def candidate(self, word: str) -> int | None:
@@ -64,6 +81,96 @@ class HuggingFaceCodec:
             return known
         pieces = self._backend.encode(word, add_special_tokens=False).ids
         return pieces[0] if pieces else None
+
+    def _id(self, token: str | None) -> int | None:
+        return None if token is None else self._vocabulary.get(token)
+
+
+def from_transformers(tokenizer: "PreTrainedTokenizerBase") -> HuggingFaceCodec:
+    """Return a codec on the Rust tokenizer inside a Transformers tokenizer."""
+    special = SpecialTokens(
+        mask=tokenizer.mask_token,
+        padding=tokenizer.pad_token,
+        unknown=tokenizer.unk_token,
+        tidies=bool(tokenizer.clean_up_tokenization_spaces),
+    )
+    return HuggingFaceCodec(tokenizer.backend_tokenizer, special)
+
+
+_WORD_PIECES = {"mask_token": "[MASK]", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+_SENTENCES = {"mask_token": "<mask>", "pad_token": "<pad>", "unk_token": "<unk>"}
+_KNOWN_CLASSES: dict[str, Mapping[str, str]] = {
+    "Bert": _WORD_PIECES,
+    "DistilBert": _WORD_PIECES,
+    "MPNet": {"mask_token": "<mask>", "pad_token": "<pad>", "unk_token": "[UNK]"},
+    "Roberta": _SENTENCES,
+    "XLMRoberta": _SENTENCES,
+    "PreTrained": {},
+    "TokenizersBackend": {},
+}
+_LOWER_CASE = ("Bert", "DistilBert", "MPNet")
+"""Classes that set their normaliser by ``tokenizer_config.json``, whatever ``tokenizer.json`` has."""
+
+
+def from_files(folder: Path, config: Mapping[str, Any]) -> HuggingFaceCodec | None:
+    """Return a codec without the help of Transformers, or None where its classes may know more than the files say.
+
+    Args:
+        folder: The model's folder.
+        config: The content of ``tokenizer_config.json``.
+    """
+    file = folder / "tokenizer.json"
+    name = str(config.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+    if name not in _KNOWN_CLASSES or not file.is_file():
+        return None
+    named = _special_tokens(folder, config)
+    backend = _read_tokenizer(file)
+    if name in _LOWER_CASE and isinstance(backend.normalizer, BertNormalizer):
+        backend.normalizer = BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+            strip_accents=config.get("strip_accents"),
+            lowercase=config.get("do_lower_case", True),
+        )
+    whole = {**_KNOWN_CLASSES[name], **named}
+    added = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+    if not set(whole.values()) <= added:
+        return None
+    special = SpecialTokens(
+        mask=whole.get("mask_token"),
+        padding=whole.get("pad_token"),
+        unknown=whole.get("unk_token"),
+        tidies=bool(config.get("clean_up_tokenization_spaces", False)),
+    )
+    return HuggingFaceCodec(backend, special)
+
+
+def _read_tokenizer(file: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
+        raise ValueError(f"{file.name} cannot be read: {error}") from None
+
+
+def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens that the files name: the tokenizer's configuration before the older map."""
+    path = folder / "special_tokens_map.json"
+    older = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found = {}
+    for name in ("mask_token", "pad_token", "unk_token"):
+        value = config.get(name, older.get(name))
+        content = value.get("content") if isinstance(value, dict) else value
+        if isinstance(content, str):
+            found[name] = content
+    return found
+
+
+def _tidied(text: str) -> str:
+    """Take the blanks away that stand before punctuation, as Transformers does where a tokenizer asks for it."""
+    for spaced, close in ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+                          (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")):  # fmt: skip
+        text = text.replace(spaced, close)
+    return text
 
 
 def _from_encoding(encoding: Encoding, text: str) -> EncodedText:

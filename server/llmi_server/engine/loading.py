@@ -1,7 +1,9 @@
 """From a model's folder to an engine, in steps that each can refuse with a reason."""
 
+import dataclasses
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.protocol import LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
+from llmi_server.logs import facts as log_facts
 from llmi_server.machine import free_memory_bytes, usable_cpus
 from llmi_server.model import files, fitness
 from llmi_server.model.marker import read_marker
@@ -58,6 +61,16 @@ class _Inspected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    request: LoadRequest
+    found: _Inspected
+    threads: int
+    device: str
+    precision: Precision
+    reading: threading.Thread
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """A model and its tokenizer as Transformers has them, and how they were loaded."""
 
@@ -78,7 +91,9 @@ def load_model(request: LoadRequest, *, watcher: LoadWatcher) -> LoadedModel:
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    return _assemble(load_parts(request, watcher=watcher), request.task)
+    prepared = _prepare(request, watcher)
+    own = _load_own(prepared, watcher) if prepared.device == "cpu" else None
+    return own or _assemble(_load_parts(prepared, watcher), request.task)
 
 
 def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
@@ -91,6 +106,11 @@ def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
     Raises:
         StartupError: The model cannot be served, and why.
     """
+    return _load_parts(_prepare(request, watcher), watcher)
+
+
+def _prepare(request: LoadRequest, watcher: LoadWatcher) -> _Prepared:
+    """Judge the files, and choose how to load them."""
     watcher.enter_phase("files")
     found = _inspect(request)
     threads = request.threads or usable_cpus()
@@ -106,13 +126,56 @@ def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
     precision = _choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
     if device == "cuda":
         _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0], watcher)
+    return _Prepared(request=request, found=found, threads=threads, device=device, precision=precision, reading=reading)
+
+
+def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
+    """Load an encoder of our own; None where the model is one that only Transformers does right."""
+    from llmi_server.engine.codec import from_files, from_transformers  # noqa: PLC0415 - keeps torch out until now
+    from llmi_server.engine.encoder.family import NotOursError  # noqa: PLC0415 - as above
+    from llmi_server.engine.encoder.loading import NAME, labels_of, load_encoder  # noqa: PLC0415 - as above
+    from llmi_server.engine.padding_free_engine import PaddingFreeEngine  # noqa: PLC0415 - as above
+
+    request, found = prepared.request, prepared.found
+    watcher.enter_phase("weights")
+    try:
+        encoder, head = _explained(
+            lambda: load_encoder(found.config, found.weights, task=request.task, precision=prepared.precision),
+            passing=NotOursError,
+        )
+    except NotOursError as error:
+        _log().info("Left to Transformers", extra=log_facts(because=str(error)))
+        return None
+    prepared.reading.join()
+    watcher.enter_phase("tokenizer")
+    codec = _explained(
+        lambda: from_files(request.folder, found.tokenizer_config) or from_transformers(_load_tokenizer(request.folder))
+    )
+    labels = labels_of(found.config, head.labels) if head is not None and head.labels else ()
+    facts = dataclasses.replace(
+        _facts(prepared, engine=NAME, labels=labels, problem_type=found.config.get("problem_type")), padding_free=True
+    )
+    engine = PaddingFreeEngine(encoder=encoder, head=head, task=request.task, facts=facts, pooling=found.pooling.mode)
+    return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize)
+
+
+def _load_parts(prepared: _Prepared, watcher: LoadWatcher) -> Parts:
+    request, found = prepared.request, prepared.found
+    watcher.enter_phase("imports")
+    import transformers  # noqa: PLC0415 - seconds of import
+
     watcher.enter_phase("tokenizer")
     tokenizer = _explained(lambda: _load_tokenizer(request.folder))
     watcher.enter_phase("weights")
-    model = _explained(lambda: _load_weights(request, found, precision, device))
-    reading.join()
-    facts = _facts(request, found, model=model, device=device, precision=precision, threads=threads)
-    return Parts(tokenizer=tokenizer, model=model, facts=facts, pooling=found.pooling, threads=threads)
+    model = _explained(lambda: _load_weights(request, found, prepared.precision, prepared.device))
+    prepared.reading.join()
+    facts = _facts(
+        prepared,
+        engine=f"transformers {transformers.__version__}",
+        labels=_labels(model, request.task),
+        problem_type=getattr(model.config, "problem_type", None),
+    )
+    return Parts(tokenizer=tokenizer, model=model, facts=facts, pooling=found.pooling, threads=prepared.threads)
 
 
 def _inspect(request: LoadRequest) -> _Inspected:
@@ -223,11 +286,11 @@ def _refuse_random_weights(missing: Iterable[str], task: Task, config: dict[str,
     )
 
 
-def _explained(step: Callable[[], _LoadedT]) -> _LoadedT:
-    """Run a step of Transformers and turn its errors into ours."""
+def _explained(step: Callable[[], _LoadedT], *, passing: type[Exception] = StartupError) -> _LoadedT:
+    """Run a step of a library and turn its errors into ours, except those of ours that pass."""
     try:
         return step()
-    except StartupError:
+    except (StartupError, passing):
         raise
     except MemoryError:
         raise StartupError(
@@ -251,36 +314,27 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _facts(
-    request: LoadRequest,
-    found: _Inspected,
-    *,
-    model: "PreTrainedModel",
-    device: str,
-    precision: Precision,
-    threads: int,
-) -> ModelFacts:
-    import transformers  # noqa: PLC0415 - as above
-
+def _facts(prepared: _Prepared, *, engine: str, labels: tuple[str, ...], problem_type: str | None) -> ModelFacts:
+    request, found, on_cpu = prepared.request, prepared.found, prepared.device == "cpu"
     marker = read_marker(request.folder)
     return ModelFacts(
-        engine=f"transformers {transformers.__version__}",
-        device=device,
-        precision=precision,
-        weight_bytes=files.weight_bytes(found.weights, _ELEMENT_BYTES[precision]),
+        engine=engine,
+        device=prepared.device,
+        precision=prepared.precision,
+        weight_bytes=files.weight_bytes(found.weights, _ELEMENT_BYTES[prepared.precision]),
         max_tokens=found.max_tokens,
-        preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * threads if device == "cpu" else request.max_batch_tokens,
-        labels=_labels(model, request.task),
-        problem_type=getattr(model.config, "problem_type", None),
+        preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * prepared.threads if on_cpu else request.max_batch_tokens,
+        labels=labels,
+        problem_type=problem_type,
         revision=marker.revision if marker else None,
     )
 
 
 def _assemble(parts: Parts, task: Task) -> LoadedModel:
-    from llmi_server.engine.codec import HuggingFaceCodec  # noqa: PLC0415 - keeps torch out until now
+    from llmi_server.engine.codec import from_transformers  # noqa: PLC0415 - keeps torch out until now
     from llmi_server.engine.transformers_engine import TransformersEngine  # noqa: PLC0415 - as above
 
-    codec = HuggingFaceCodec(parts.tokenizer)
+    codec = from_transformers(parts.tokenizer)
     engine = TransformersEngine(
         model=parts.model,
         task=task,

@@ -49,6 +49,7 @@ class ModelFacts:
         problem_type: How a classifier's scores are meant, as in its configuration.
         preferred_batch_tokens: Where larger batches stop being faster on this device.
         revision: Commit of the model's files, if it is known.
+        padding_free: Whether texts of a batch are computed each at its own length.
     """
 
     engine: str
@@ -60,6 +61,7 @@ class ModelFacts:
     labels: tuple[str, ...] = ()
     problem_type: str | None = None
     revision: str | None = None
+    padding_free: bool = False
 
 
 class Engine(Protocol):

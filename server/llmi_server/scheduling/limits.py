@@ -9,17 +9,19 @@ class Limits:
 
     Attributes:
         max_queued_requests: Most requests that wait; more are refused at the door.
-        max_batch_tokens: Most tokens in one batch, padding included.
+        max_batch_tokens: Most tokens in one batch, with the padding that the engine adds.
         preferred_batch_tokens: Where larger batches stop being faster on this device.
         max_batch_items: Most texts in one batch.
+        padding_free: Whether the engine computes each text at its own length; then tokens are counted without padding.
     """
 
     max_queued_requests: int
     max_batch_tokens: int
     preferred_batch_tokens: int
     max_batch_items: int = 512
+    padding_free: bool = False
 
     @property
     def batch_tokens(self) -> int:
-        """The budget that batches are filled up to, in tokens with padding."""
+        """The budget that batches are filled up to, in tokens."""
         return min(self.max_batch_tokens, self.preferred_batch_tokens)

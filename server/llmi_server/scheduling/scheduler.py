@@ -110,7 +110,7 @@ class Scheduler:
         """Choose the waiting items nearest in length to ``oldest`` that fit into one batch with it."""
         place = bisect_left(self._by_length, (oldest.tokens, oldest.arrival))
         shorter, longer = place - 1, place + 1
-        chosen, longest = [oldest], oldest.tokens
+        chosen, longest, sum_of_tokens = [oldest], oldest.tokens, oldest.tokens
         while len(chosen) < self._limits.max_batch_items:
             candidates = []
             if shorter >= 0:
@@ -121,9 +121,10 @@ class Scheduler:
                 break
             at = shorter if min(candidates)[1] == 0 else longer
             tokens, arrival = self._by_length[at]
-            if max(longest, tokens) * (len(chosen) + 1) > self._limits.batch_tokens:
+            longest, sum_of_tokens = max(longest, tokens), sum_of_tokens + tokens
+            cost = sum_of_tokens if self._limits.padding_free else longest * (len(chosen) + 1)
+            if cost > self._limits.batch_tokens:
                 break
-            longest = max(longest, tokens)
             chosen.append(self._by_arrival[arrival])
             shorter, longer = (shorter - 1, longer) if at == shorter else (shorter, longer + 1)
         return chosen

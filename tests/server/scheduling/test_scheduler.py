@@ -11,12 +11,13 @@ from llmi_server.scheduling.scheduler import Scheduler
 BUDGET = 64
 
 
-def make(*, queue=1000, budget=BUDGET, preferred=10**9, items=512):
+def make(*, queue=1000, budget=BUDGET, preferred=10**9, items=512, padding_free=False):
     limits = Limits(
         max_queued_requests=queue,
         max_batch_tokens=budget,
         preferred_batch_tokens=preferred,
         max_batch_items=items,
+        padding_free=padding_free,
     )
     return Scheduler(limits)
 
@@ -98,6 +99,23 @@ def test_a_text_longer_than_the_preferred_size_is_computed_alone():
     submit(scheduler, 1, [40])
     submit(scheduler, 2, [40])
     assert [len(batch.items) for batch in run_all(scheduler)[0]] == [1, 1]
+
+
+@given(requests)
+def test_an_engine_without_padding_fills_its_batches_by_what_it_computes(lengths):
+    scheduler = make(padding_free=True)
+    for request, texts in enumerate(lengths):
+        submit(scheduler, request, texts)
+    batches, complete = run_all(scheduler)
+    assert sorted(complete) == list(range(len(lengths)))
+    assert all(sum(item.tokens for item in batch.items) <= BUDGET for batch in batches)
+
+
+def test_an_engine_without_padding_gets_more_texts_of_mixed_length_into_a_batch():
+    for padding_free, texts in ((False, 2), (True, 4)):
+        scheduler = make(padding_free=padding_free)
+        submit(scheduler, 1, [30, 20, 5, 2])
+        assert len(scheduler.next_batch().items) == texts
 
 
 def test_the_queue_refuses_one_too_many_and_opens_when_computing_begins():

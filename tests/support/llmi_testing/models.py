@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from llmi_testing.cache import cached_model, copy_model
 
-Architecture = Literal["bert", "roberta", "distilbert"]
+Architecture = Literal["bert", "roberta", "distilbert", "xlm-roberta", "mpnet", "modernbert", "electra"]
 Head = Literal["base", "fill-mask", "text-classification", "token-classification"]
 
 FACTS = (
@@ -71,7 +71,7 @@ def make_small_model(folder: Path, architecture: Architecture, head: Head, *, se
     """
     import torch
 
-    save_tokenizer = _save_byte_pairs if architecture == "roberta" else _save_word_pieces
+    save_tokenizer = _save_byte_pairs if architecture in _BYTE_PAIRS else _save_word_pieces
     vocabulary = save_tokenizer(folder, 512)
     labels = _LABELS.get(head, [])
     fields: dict[str, Any] = {"vocab_size": vocabulary, **_SHAPES[architecture]}
@@ -148,6 +148,26 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64},
 }
 
+_SHAPES |= {
+    "xlm-roberta": _SHAPES["roberta"],
+    "mpnet": _SHAPES["bert"] | {"max_position_embeddings": 66, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    "electra": _SHAPES["bert"] | {"embedding_size": 16},
+    "modernbert": {
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "local_attention": 8,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "cls_token_id": 0,
+        "sep_token_id": 2,
+    },
+}
+_BYTE_PAIRS = ("roberta", "xlm-roberta", "modernbert")
+
 
 def _config_class(architecture: Architecture) -> Any:
     import transformers
@@ -161,7 +181,8 @@ def _model_class(architecture: Architecture, head: Head) -> Any:
     return getattr(transformers, f"{_PREFIX[architecture]}{_SUFFIX[head]}")
 
 
-_PREFIX = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
+_PREFIX = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert", "xlm-roberta": "XLMRoberta",
+           "mpnet": "MPNet", "modernbert": "ModernBert", "electra": "Electra"}  # fmt: skip
 _SUFFIX = {
     "base": "Model",
     "fill-mask": "ForMaskedLM",

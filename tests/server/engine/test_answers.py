@@ -14,7 +14,7 @@ from llmi_testing.models import small_model, tiny_bert
 from llmi_testing.server import running_server
 from llmi_testing.watching import Watching
 
-FAMILIES = ["bert", "roberta", "distilbert"]
+FAMILIES = ["bert", "roberta", "distilbert", "xlm-roberta", "mpnet", "modernbert", "electra"]
 TEXTS = [
     "The capital of France is Paris.",
     "Snow is cold, and the sun is hot; Rome isn't unhappiness!",
@@ -49,6 +49,14 @@ def assert_same(ours, theirs):
         assert ours == pytest.approx(float(theirs), abs=1e-4)
     else:
         assert ours == theirs
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", ["base", "fill-mask", "text-classification", "token-classification"])
+def test_our_own_encoders_take_their_families_and_transformers_the_rest(family, head):
+    task = Task.EMBEDDINGS if head == "base" else Task(head)
+    engine = load(small_model(family, head), task).engine.facts.engine
+    assert engine.startswith("transformers" if family == "electra" else "padding-free")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

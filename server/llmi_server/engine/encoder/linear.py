@@ -1,0 +1,76 @@
+"""A linear step on weights that are laid out for this processor."""
+
+import torch
+from torch.nn import functional
+
+from llmi_server.engine.encoder.family import NotOursError
+
+_ROWS = 64
+"""Number of tokens that the layout is made for; others are served well too."""
+
+_CAN_PACK: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_pack = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - what torch.compile emits too
+_multiply = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - likewise
+
+_FUSED: dict[str, tuple[str, list[float], str]] = {
+    "none": ("none", [], ""), "relu": ("relu", [], ""), "tanh": ("tanh", [], ""), "silu": ("swish", [], ""),
+    "gelu": ("gelu", [], "none"), "gelu_tanh": ("gelu", [], "tanh"),
+}  # fmt: skip
+_ACTIVATIONS = {"gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
+                "gelu_fast": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu", "tanh": "tanh",
+                "none": "none"}  # fmt: skip
+"""Names in configurations, and which function each is."""
+
+
+def activation_named(name: object) -> str:
+    """Return the function that a configuration names.
+
+    Raises:
+        NotOursError: It is one that we do not have.
+    """
+    found = _ACTIVATIONS.get(str(name))
+    if found is None:
+        raise NotOursError(str(name))
+    return found
+
+
+def activate(rows: torch.Tensor, activation: str) -> torch.Tensor:
+    """Apply a function by its name."""
+    match activation:
+        case "none":
+            return rows
+        case "gelu":
+            return functional.gelu(rows)
+        case "gelu_tanh":
+            return functional.gelu(rows, approximate="tanh")
+        case "relu":
+            return functional.relu(rows)
+        case "silu":
+            return functional.silu(rows)
+    return torch.tanh(rows)
+
+
+class Linear:
+    """Rows times weights plus bias, and a function of that.
+
+    In float32 on a CPU that oneDNN knows the weights are packed: up to three times as fast for the few rows of a short
+    text, and the function costs nothing.
+
+    Args:
+        weight: [out, in].
+        bias: [out], or None.
+        activation: A name that `activation_named` gives.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none") -> None:
+        self._bias = bias
+        self._activation = activation
+        self._packed = weight.dtype is torch.float32 and _CAN_PACK
+        self._weight = _pack(weight, _ROWS) if self._packed else weight
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return [rows, out]."""
+        if not self._packed:
+            return activate(functional.linear(rows, self._weight, self._bias), self._activation)
+        done: torch.Tensor = _multiply(rows, self._weight, self._bias, *_FUSED[self._activation])
+        return done

@@ -1,0 +1,121 @@
+"""BERT and its kin: the norm comes after each half of a layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from llmi_server.engine.encoder.attention import Group, attend, groups_of
+from llmi_server.engine.encoder.family import MPNET_PADDING, Family
+from llmi_server.engine.encoder.linear import Linear, activation_named
+from llmi_server.engine.encoder.norm import Norm
+from llmi_server.engine.encoder.tensors import Tensors
+from llmi_server.engine.protocol import EncodedText
+
+_BUCKETS, _FARTHEST = 32, 128
+"""Of MPNet's bias by distance; its configuration says otherwise and its code does not listen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Build:
+    width: int
+    heads: int
+    activation: str
+    epsilon: float
+
+
+class _Layer:
+    def __init__(self, tensors: Tensors, family: Family, number: int, build: "_Build") -> None:
+        names, prefix, width = family.names, family.layer.format(number), build.width
+        parts = (names.query, names.key, names.value)
+        mixing = torch.cat([tensors.own(f"{prefix}{part}.weight", width, width) for part in parts])
+        self._mix = Linear(mixing, torch.cat([tensors.own(f"{prefix}{part}.bias", width) for part in parts]))
+        self._heads = build.heads
+
+        def linear(name: str, *shape: int | None, activation: str = "none") -> Linear:
+            bias = tensors.own(f"{prefix}{name}.bias", shape[0])
+            return Linear(tensors.own(f"{prefix}{name}.weight", *shape), bias, activation)
+
+        self._out = linear(names.out, width, width)
+        self._up = linear(names.up, None, width, activation=build.activation)
+        self._down = linear(names.down, width, None)
+        self._out_norm = Norm.of(tensors, prefix + names.out_norm, width, build.epsilon)
+        self._down_norm = Norm.of(tensors, prefix + names.down_norm, width, build.epsilon)
+
+    def __call__(
+        self, rows: torch.Tensor, groups: Sequence[Group], biases: Sequence[torch.Tensor | None]
+    ) -> torch.Tensor:
+        heard = attend(self._mix(rows), self._heads, groups, biases=biases, turns=[None] * len(groups))
+        rows = self._out_norm(self._out(heard).add_(rows))
+        return self._down_norm(self._down(self._up(rows)).add_(rows))
+
+
+class PostNormEncoder:
+    """Token ids in, one vector for each token out.
+
+    Raises:
+        NotOursError: A weight is missing or of another shape.
+    """
+
+    def __init__(self, config: Mapping[str, Any], family: Family, tensors: Tensors) -> None:
+        tensors.choose_prefix(family.base, "embeddings.word_embeddings.weight")
+        self._family = family
+        width, heads = family.read(config, "hidden_size"), family.read(config, "num_attention_heads")
+        epsilon = family.read(config, "layer_norm_eps")
+        self._padding = MPNET_PADDING if family.relative_bias else family.read(config, "pad_token_id")
+        self.words = tensors.own("embeddings.word_embeddings.weight", config.get("vocab_size"), width)
+        self._positions = tensors.own(
+            "embeddings.position_embeddings.weight", config.get("max_position_embeddings"), width
+        )
+        self._types = tensors.own("embeddings.token_type_embeddings.weight", None, width) if family.types else None
+        self._norm = Norm.of(tensors, "embeddings.LayerNorm", width, epsilon)
+        self._distances = tensors.own(family.relative_bias, _BUCKETS, heads) if family.relative_bias else None
+        activation = activation_named(family.read(config, "hidden_act"))
+        build = _Build(width=width, heads=heads, activation=activation, epsilon=epsilon)
+        count = family.read(config, "num_hidden_layers")
+        self._layers = [_Layer(tensors, family, number, build) for number in range(count)]
+        self.width, self.epsilon = width, epsilon
+
+    def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:
+        """Return [tokens of all texts, hidden]."""
+        groups = groups_of(list(map(len, batch)))
+        ids = torch.from_numpy(np.concatenate([np.array(text.ids, dtype=np.int64) for text in batch]))
+        places = torch.from_numpy(np.concatenate([self._places(text) for text in batch]))
+        rows = functional.embedding(ids, self.words) + functional.embedding(places, self._positions)
+        if self._types is not None:
+            types = np.concatenate([np.array(text.type_ids, dtype=np.int64) for text in batch])
+            rows += functional.embedding(torch.from_numpy(types), self._types)
+        rows = self._norm(rows)
+        biases = [self._bias(group.tokens) for group in groups]
+        for layer in self._layers:
+            rows = layer(rows, groups, biases)
+        return rows
+
+    def _places(self, text: EncodedText) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return each token's row in the table of positions; padding that a text spells out has one of its own."""
+        if not self._family.offset_positions:
+            return np.arange(len(text), dtype=np.int64)
+        counted = (np.array(text.ids) != self._padding).astype(np.int64)
+        places: np.ndarray[Any, np.dtype[np.int64]] = np.cumsum(counted) * counted + self._padding
+        return places
+
+    def _bias(self, tokens: int) -> torch.Tensor | None:
+        if self._distances is None:
+            return None
+        places = torch.arange(tokens)
+        distance = places[:, None] - places[None, :]
+        return functional.embedding(_bucket(distance), self._distances).permute(2, 0, 1).contiguous()
+
+
+def _bucket(distance: torch.Tensor) -> torch.Tensor:
+    """Return the bucket of each distance: near ones have their own, far ones share by logarithm."""
+    half = _BUCKETS // 2
+    own = half // 2
+    ahead, size = (distance < 0).long() * half, distance.abs()
+    scale = math.log(_FARTHEST / own)
+    shared = own + (torch.log(size.float() / own) / scale * (half - own)).long()
+    return ahead + torch.where(size < own, size, shared.clamp(max=half - 1))

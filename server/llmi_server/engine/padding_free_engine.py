@@ -1,0 +1,85 @@
+"""The engine on our own encoders: batches lie in one matrix, row by row, and nothing is computed for padding."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from llmi_api.launch import Task
+from llmi_server.engine.encoder.attention import groups_of
+from llmi_server.engine.encoder.heads import Encoder, Head
+from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
+
+
+class PaddingFreeEngine:
+    """Runs batches through an encoder and its head, and picks what the task wants."""
+
+    def __init__(self, *, encoder: Encoder, head: Head | None, task: Task, facts: ModelFacts, pooling: str) -> None:
+        self._encoder = encoder
+        self._head = head
+        self._task = task
+        self._facts = facts
+        self._pool = _POOLS[pooling if head is None else head.pooling]
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the loaded model says about itself."""
+        return self._facts
+
+    def device_memory_bytes(self) -> int | None:
+        """Return None: the memory is the process's own."""
+        return None
+
+    @torch.inference_mode()
+    def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
+        """Return one array for each text; see the protocol for shapes.
+
+        Raises:
+            EngineOutOfMemoryError: The batch did not fit into memory.
+        """
+        order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
+        try:
+            results = self._in_order([batch[index] for index in order])
+        except MemoryError as error:
+            raise EngineOutOfMemoryError(str(error)[:200]) from None
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise EngineOutOfMemoryError(str(error)[:200]) from None
+            raise
+        return [result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])]
+
+    def _in_order(self, batch: Sequence[EncodedText]) -> list[Output]:
+        """Compute texts that are sorted by length, so that those of one length are neighbours."""
+        rows = self._encoder(batch)
+        ends = np.cumsum([len(text) for text in batch])
+        if self._task is Task.FILL_MASK and self._head is not None:
+            begins = ends - [len(text) for text in batch]
+            wanted = [begin + place for begin, text in zip(begins, batch, strict=True) for place in text.positions]
+            logits = _to_numpy(self._head(rows[wanted]))
+            return np.split(logits, np.cumsum([len(text.positions) for text in batch])[:-1])
+        if self._task is Task.TOKEN_CLASSIFICATION and self._head is not None:
+            return np.split(_to_numpy(self._head(rows)), ends[:-1])
+        pooled = _pooled(rows, batch, self._pool)
+        return list(_to_numpy(pooled if self._head is None else self._head(pooled)))
+
+
+_Pool = Callable[[torch.Tensor], torch.Tensor]
+_POOLS: dict[str, _Pool] = {
+    "mean": lambda rows: rows.float().mean(dim=1),
+    "cls": lambda rows: rows[:, 0],
+    "max": lambda rows: rows.amax(dim=1),
+    "last": lambda rows: rows[:, -1],
+}
+"""From [texts, tokens, hidden] of one length to [texts, hidden]."""
+
+
+def _pooled(rows: torch.Tensor, batch: Sequence[EncodedText], pool: _Pool) -> torch.Tensor:
+    parts = [
+        pool(rows[group.rows].view(group.texts, group.tokens, -1)) for group in groups_of([len(text) for text in batch])
+    ]
+    return torch.cat(parts).to(rows.dtype) if len(parts) > 1 else parts[0].to(rows.dtype)
+
+
+def _to_numpy(tensor: torch.Tensor) -> Output:
+    array: Output = tensor.float().numpy()
+    return array
