@@ -6,6 +6,7 @@ from typing import Any
 
 from llmi_api import generation, labels, troubleshooting
 from llmi_api.crd import build_crd
+from llmi_api.editor_schema import write_editor_schema
 from llmi_api.reference import write_reference
 
 
@@ -20,6 +21,8 @@ GENERATORS: generation.Generators = {
     Path("deploy/chart/llminference/files") / f"{labels.PLURAL}.yaml": crd,
     Path("docs/reference/llminference.md"): write_reference,
     Path("docs/troubleshooting.md"): troubleshooting.render,
+    # Named as the tools look for it: group/kind_version.
+    Path("schemas") / labels.GROUP / f"{labels.SINGULAR}_{labels.VERSION}.json": write_editor_schema,
 }
 
 

@@ -3,8 +3,8 @@
 --
 --   paused                                    Suspended, as a paused Deployment is
 --   not yet seen by the operator              Progressing
---   Ready, or scaled to zero as asked         Healthy, as a Deployment of no replicas is; a held sync would never end
 --   Stalled: stays so until somebody acts     Degraded
+--   Ready, or scaled to zero as asked         Healthy, as a Deployment of no replicas is; a held sync would never end
 --   no node for a replica                     Progressing: a node may be on its way
 --   any other fault (Degraded)                Degraded
 --   anything else                             Progressing
@@ -27,11 +27,11 @@ local function judge()
   if status.observedGeneration ~= obj.metadata.generation then
     return "Progressing", "Waiting for the operator to see this version."
   end
-  if holds("Ready") or ready.reason == "ScaledToZero" then
-    return "Healthy"
-  end
   if holds("Stalled") then
     return "Degraded"
+  end
+  if holds("Ready") or ready.reason == "ScaledToZero" then
+    return "Healthy"
   end
   if holds("Degraded") and ready.reason ~= "Unschedulable" then
     return "Degraded"

@@ -1,26 +1,27 @@
 """Argo CD's health script over every state that the operator can report, run as Argo CD runs it."""
 
+import itertools
 from datetime import UTC, datetime
 
 import pytest
 
 from llmi_api.v1alpha1 import LLMInferenceStatus, Reason
 from llmi_api.v1alpha1.status import UNSEEN_STATUS
-from llmi_operator.status.conditions import READY_REASONS, make_conditions
+from llmi_operator.status.conditions import make_conditions
 from llmi_operator.status.finding import Finding, Outlook
 from llmi_testing.inference import make_stored_body
 from llmi_testing.judge import argo, kstatus
 
 pytestmark = pytest.mark.apiserver
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HEALTHY = {*READY_REASONS, Reason.SCALED_TO_ZERO}
 
 
-def stored(reason, outlook, *, sentence="What, and what to do.", generation=1, observed=1, **spec):
+def stored(reason, outlook, *, serving=False, sentence="What, and what to do.", generation=1, observed=1, **spec):
     conditions = make_conditions(
         Finding(reason, sentence, outlook),
         sentence=sentence,
-        available=reason in READY_REASONS,
+        serving=serving,
+        available=serving,
         generation=observed,
         previous=[],
         now=NOW,
@@ -29,17 +30,17 @@ def stored(reason, outlook, *, sentence="What, and what to do.", generation=1, o
     return make_stored_body(generation=generation, **spec) | {"status": status.to_manifest()}
 
 
-def expected(reason, outlook):
-    if reason in HEALTHY:
-        return "Healthy"
+def expected(reason, outlook, serving):
     if outlook is Outlook.STALLED:
         return "Degraded"
+    if serving or reason is Reason.SCALED_TO_ZERO:
+        return "Healthy"
     return "Degraded" if outlook is Outlook.FAULT and reason is not Reason.UNSCHEDULABLE else "Progressing"
 
 
 def test_every_reason_under_every_outlook_has_a_health_and_the_operators_sentence():
-    cases = [(reason, outlook) for reason in Reason for outlook in Outlook]
-    found = argo(*(stored(*case) for case in cases))
+    cases = list(itertools.product(Reason, Outlook, (True, False)))
+    found = argo(*(stored(reason, outlook, serving=serving) for reason, outlook, serving in cases))
     wrong = [
         (case, health)
         for case, health in zip(cases, found, strict=True)
@@ -58,13 +59,13 @@ def test_waiting_for_a_node_is_progress_because_one_may_be_on_its_way():
 
 @pytest.mark.parametrize("outlook", Outlook)
 def test_words_about_an_older_generation_do_not_count(outlook):
-    health = argo(stored(Reason.SERVING, outlook, generation=3, observed=2))[0]
+    health = argo(stored(Reason.SERVING, outlook, serving=True, generation=3, observed=2))[0]
     assert health == ("Progressing", "Waiting for the operator to see this version.")
 
 
 @pytest.mark.parametrize("outlook", Outlook)
 def test_paused_is_suspended_whatever_the_state_and_the_generation(outlook):
-    health = argo(stored(Reason.SERVING, outlook, generation=3, observed=2, paused=True))[0]
+    health = argo(stored(Reason.SERVING, outlook, serving=True, generation=3, observed=2, paused=True))[0]
     assert health.status == "Suspended"
     assert "until spec.paused is false" in health.message
 
@@ -80,8 +81,8 @@ def test_kstatus_waits_gives_up_and_is_content_by_the_same_conditions():
         stored(Reason.STARTING, Outlook.PROGRESS),
         stored(Reason.UNSCHEDULABLE, Outlook.FAULT),
         stored(Reason.FETCH_FAILED, Outlook.STALLED),
-        stored(Reason.SERVING, Outlook.FINE, sentence=""),
-        stored(Reason.SERVING, Outlook.FINE, generation=2, observed=1),
+        stored(Reason.SERVING, Outlook.FINE, serving=True, sentence=""),
+        stored(Reason.SERVING, Outlook.FINE, serving=True, generation=2, observed=1),
     ]
     assert [item.status for item in kstatus(*bodies)] == [
         "InProgress", "InProgress", "InProgress", "Failed", "Current", "InProgress",

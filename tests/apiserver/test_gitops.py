@@ -1,10 +1,10 @@
 """Argo CD, Flux and plain CI find a resource as they expect: states that move on, and no difference that stays."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
@@ -13,7 +13,6 @@ from llmi_testing.space import container_status
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("operator")]
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def test_what_stays_broken_is_given_up_at_once_with_the_reason(space, pod):
     ended = {"exitCode": 67, "reason": "Error", "message": failure, "startedAt": None, "finishedAt": None}
     fetch = container_status("fetch", {"waiting": {"reason": "CrashLoopBackOff"}}, last={"terminated": ended})
     space.set_pod_status(pod, {"initContainerStatuses": [fetch]})
-    space.wait_for_reason("bert", "FetchFailed")
+    space.wait_for_reason("bert", "RevisionUnknown")
     assert judged(space) == ("Failed", "Degraded")
     for verdict in (*kstatus(space.need("llmi", "bert")), *argo(space.need("llmi", "bert"))):
         assert "There is no revision nope (RevisionUnknown). Correct it." in verdict.message
@@ -71,18 +70,18 @@ def test_scaled_to_zero_is_healthy_for_argo_but_not_ready(space, pod):
     assert judged(space) == ("InProgress", "Healthy")
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_applied_example_shows_no_difference(space, path):
-    body = yaml.safe_load(path.read_text())
-    name = body["metadata"]["name"]
-    # Server-side, as Flux always does and Argo CD on request; then client-side, as kubectl does.
-    for flags in (("--server-side", "--field-manager=argocd-controller"), ()):
-        words = ("-f", str(path), *flags)
-        space.kubectl("apply", *words)
-        eventually(lambda: space.status(name).get("observedGeneration"))
-        assert space.kubectl("diff", *words) == ""
-        space.delete("llmi", name)
-        eventually(lambda: space.get("llmi", name) is None)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(["--server-side", "--field-manager=argocd-controller"], id="as Flux and Argo CD apply"),
+        pytest.param([], id="as kubectl applies"),
+    ],
+)
+def test_applied_examples_show_no_difference(space, flags):
+    words = ("-f", str(ROOT / "examples"), *flags)
+    space.kubectl("apply", *words)
+    eventually(lambda: all(item["status"].get("observedGeneration") for item in space.list("llmi")), seconds=60)
+    assert space.kubectl("diff", *words) == ""
 
 
 def test_the_operator_owns_the_status_and_nothing_else(space):
@@ -114,3 +113,32 @@ def test_the_health_script_joins_what_argo_cd_is_configured_with_already(space):
     assert data["url"] == "https://a"
     script = data["resource.customizations.health.llminference.dev_LLMInference"]
     assert script.rstrip() == (ROOT / "deploy/argocd/health.lua").read_text().rstrip()
+
+
+@pytest.fixture
+def ci(space, tmp_path):
+    """A function that runs the script of the documentation that stops when waiting is pointless."""
+    (snippet,) = [part for part in (ROOT / "docs/gitops.md").read_text().split("```") if "wait -n" in part]
+    program = space.server._program("kubectl")
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec {program} --kubeconfig {space.server.kubeconfig} -n {space.namespace} "$@"\n')
+    kubectl.chmod(0o755)
+
+    def run():
+        argv = ["bash", "-c", f"PATH={tmp_path}:$PATH\n" + snippet.removeprefix("sh\n")]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=90)
+
+    return run
+
+
+def test_ci_ends_early_with_the_reason_when_waiting_is_pointless(space, ci):
+    space.apply(make_body(scheduling={"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}))
+    done = ci()
+    assert done.returncode == 1
+    assert "The API server refuses" in done.stdout
+
+
+def test_ci_goes_on_when_the_resource_serves(space, pod, ci):
+    space.make_pods_ready()
+    done = ci()
+    assert done.returncode == 0, done.stderr

@@ -2,8 +2,9 @@
 //
 //	judge kstatus < objects.json             kstatus, which Flux, kapp and cli-utils wait by
 //	judge argocd health.lua < objects.json   a health script, run as Argo CD runs it
+//	judge kubeconform folder < objects.json  kubeconform, by which CI checks manifests against the schemas of a folder
 //
-// Both read a JSON array of objects and print a JSON array of {"status", "message"}.
+// All read a JSON array of objects and print a JSON array of {"status", "message"}.
 package main
 
 import (
@@ -57,8 +58,10 @@ func choose(words []string) (func(map[string]any) (verdict, error), error) {
 			return nil, err
 		}
 		return func(object map[string]any) (verdict, error) { return argocd(string(script), object) }, nil
+	case len(words) == 2 && words[0] == "kubeconform":
+		return kubeconform(words[1])
 	}
-	return nil, fmt.Errorf("expected `kstatus` or `argocd SCRIPT`, got %q", words)
+	return nil, fmt.Errorf("expected `kstatus`, `argocd SCRIPT` or `kubeconform FOLDER`, got %q", words)
 }
 
 func kstatus(object map[string]any) (verdict, error) {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import gobuild
 from steps import run_steps
 
-HEALTH_SCRIPT = Path(__file__).parents[3] / "deploy" / "argocd" / "health.lua"
+ROOT = Path(__file__).parents[3]
 
 
 class Judgement(NamedTuple):
@@ -26,7 +26,12 @@ def kstatus(*objects: dict[str, Any]) -> list[Judgement]:
 
 def argo(*objects: dict[str, Any]) -> list[Judgement]:
     """What Argo CD would show, with the health script of deploy/argocd."""
-    return _ask(["argocd", str(HEALTH_SCRIPT)], objects)
+    return _ask(["argocd", str(ROOT / "deploy" / "argocd" / "health.lua")], objects)
+
+
+def kubeconform(*objects: dict[str, Any]) -> list[Judgement]:
+    """What kubeconform says by the schema that editors use."""
+    return _ask(["kubeconform", str(ROOT / "schemas")], objects)
 
 
 def _ask(words: list[str], objects: Iterable[dict[str, Any]]) -> list[Judgement]:
