@@ -29,7 +29,12 @@ def restricted(control_plane):
         "kind": "Namespace",
         "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     }
-    accounts = [child for case in CASES for child in children(case) if child["kind"] == "ServiceAccount"]
+    # By name alone: the garbage collector takes what has an owner that does not exist.
+    names = [child["metadata"]["name"] for case in CASES for child in children(case) if child["kind"] == "Deployment"]
+    accounts = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+        for name in names
+    ]
     objects = [namespace, PRIORITY, *accounts]
     control_plane.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in objects))
     yield control_plane
