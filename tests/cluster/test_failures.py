@@ -2,6 +2,7 @@
 
 import json
 
+import deploy
 from llmi_testing.live_cluster import SMALL, TINY_BERT
 
 SECONDS = 60
@@ -64,6 +65,23 @@ def test_a_model_that_does_not_fit_the_task(cluster):
     why = cluster.wait_why("mismatch", "text-classification")
     assert "BertForMaskedLM" in why
     assert cluster.condition("mismatch", "Stalled")["status"] == "True"
+
+
+def test_a_program_that_ends_at_once_shows_its_last_line(cluster):
+    # An image without our server: the operator's own, which knows no command serve.
+    text = cluster.kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
+    image = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["image"]
+    cluster.apply("wrong", engine={"image": image})
+    why = cluster.wait_why("wrong", "ended with exit code 2", "is not an argument of llmi-operator")
+    assert "kubectl logs" in why
+    assert cluster.condition("wrong", "Ready")["reason"] == "CrashLoop"
+
+
+def test_a_question_that_is_answered_otherwise_than_expected(cluster):
+    cluster.apply("doubtful", verify=[{"input": "The capital of France is [MASK].", "expect": "london"}])
+    why = cluster.wait_why("doubtful", "VerifyFailed", "london", "paris")
+    assert cluster.condition("doubtful", "Ready")["reason"] == "VerifyFailed"
+    assert why
 
 
 def test_a_quota_that_leaves_no_room(cluster):

@@ -34,7 +34,7 @@ def test_a_download_that_stumbles_goes_on(cluster, hub, repository):
 
 def test_a_slow_download_is_said_to_be_one(cluster, hub):
     cluster.apply("slow", model={"id": "llmi/slow", "endpoint": hub})
-    cluster.wait_why("slow", "Downloading llmi/slow")
+    cluster.wait_why("slow", "Downloading llmi/slow", "%")
     cluster.wait_ready("slow")
 
 
@@ -75,6 +75,7 @@ def test_a_model_of_the_size_of_bert_large_is_fetched_and_answers_within_its_mem
     cluster.apply("large", model={"id": BERT_LARGE, "endpoint": hub}, resources=None)
     status = cluster.wait_ready("large", 300)
     assert status["model"]["bytes"] > 1_300_000_000
+    assert_start_is_told(cluster)
     answered, answer = cluster.ask(status["url"], PARIS)
     assert answered == 200
     assert len(answer) == 1
@@ -83,6 +84,20 @@ def test_a_model_of_the_size_of_bert_large_is_fetched_and_answers_within_its_mem
     used = eventually(lambda: _memory_mebibytes(cluster, pod["metadata"]["name"]), "metrics of the pod", seconds=60)
     print(f"bert-large uses {used} MiB")
     assert 300 < used < 3072
+
+
+def assert_start_is_told(cluster):
+    """All phases and both amounts of memory stand in the status soon after the first answer."""
+    status = eventually(lambda: _with_memory(cluster.status("large")), "memory is told", seconds=30)
+    startup, memory = status["startup"], status["memory"]
+    print(f"bert-large: {startup} {memory}")
+    assert {"scheduled", "pulled", "fetched", "fetchedRate", "loaded", "warmed", "answered"} <= set(startup)
+    assert startup["fetchedBytes"] > 1_300_000_000
+    assert 0.8 < memory["predictedBytes"] / memory["measuredBytes"] < 1.5
+
+
+def _with_memory(status):
+    return status if "memory" in status else None
 
 
 def _memory_mebibytes(cluster, pod):
