@@ -166,7 +166,7 @@ def test_a_server_that_falls_silent(space, pod):
         if item["type"] in {"Ready", "ContainersReady"}:
             item |= {"status": "False", "lastTransitionTime": stamp}
     server = status["containerStatuses"][0]
-    status["containerStatuses"] = [server | {"ready": False, "state": {"running": {"startedAt": stamp}}}]
+    status["containerStatuses"] = [server | {"ready": False, "state": {"running": {"startedAt": ago(300)}}}]
     space.set_pod_status(pod, status)
     assert "runs but does not answer /readyz" in space.wait_for_reason("bert", "ProbeFailing")
 

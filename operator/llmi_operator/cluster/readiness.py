@@ -21,6 +21,8 @@ READY_PAUSE_SECONDS = 2.0
 STARTING_PAUSE_SECONDS = 4.5
 """A little less than the time between two looks at a replica that starts."""
 LONGEST_PAUSE_SECONDS = 30.0
+PATIENCE = 3
+"""A container that has just begun takes a moment until it answers at all."""
 READY_ATTEMPTS = 4
 """A replica that answers requests but tells nothing of itself is left in peace after so many."""
 
@@ -68,7 +70,7 @@ class ReadinessReader:
         failures = memory.failures.get(pod.uid, 0)
         if pod.ready and failures >= READY_ATTEMPTS:
             return
-        pause = READY_PAUSE_SECONDS if pod.ready else min(STARTING_PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS)
+        pause = READY_PAUSE_SECONDS if pod.ready else _compute_pause(failures)
         if self._clock() - memory.asked_at < pause:
             return
         memory.asked_at = self._clock()
@@ -127,3 +129,8 @@ class ReadinessReader:
                 if len(body) > LARGEST_BODY:
                     raise ValueError(f"more than {LARGEST_BODY} bytes")
         return ReadinessReport.model_validate_json(body)
+
+
+def _compute_pause(failures: int) -> float:
+    doublings = max(failures - PATIENCE, 0)
+    return float(min(STARTING_PAUSE_SECONDS * 2**doublings, LONGEST_PAUSE_SECONDS))

@@ -200,7 +200,10 @@ def check_silence(pod: PodState, situation: Situation) -> Finding | None:
     server, ready = pod.server, pod.conditions.get("Ready")
     if server is None or not server.started or server.running_since is None or ready is None or ready.since is None:
         return None
-    silent = (situation.now - max(ready.since, server.running_since)).total_seconds()
+    if ready.since <= server.running_since:
+        # Its start-up probe has just succeeded, however long that took; the readiness probe comes next.
+        return Finding(Reason.STARTING, f"The replica {pod.name} has started and is not ready yet.", Outlook.PROGRESS)
+    silent = (situation.now - ready.since).total_seconds()
     if silent < SILENCE_SECONDS:
         return Finding(
             Reason.STARTING,

@@ -363,6 +363,15 @@ def case(name, spec, seen, reason, *words):
             "Starting",
         ),
         case(
+            "started after a long time, and not yet asked whether it is ready",
+            {},
+            observed(
+                pod(server=running(seconds=300, started=True), conditions={"Ready": condition("False", seconds=400)})
+            ),
+            "Starting",
+            "has started and is not ready yet",
+        ),
+        case(
             "silent for long",
             {},
             observed(pod(server=running(started=True), conditions={"Ready": condition("False", seconds=50)})),

@@ -16,7 +16,7 @@ BEHAVIOURS = {
     "llmi/private": {"token": "hub-secret"},
     "llmi/hidden": {"hidden": True},
     "llmi/gated": {"gated": True},
-    "llmi/slow": {"bytes_per_second": 60_000},
+    "llmi/slow": {"bytes_per_second": 20_000},
     "llmi/cut": {"cut_after_bytes": 50_000, "cut_times": 2},
     "llmi/broken": {"wrong_hash": True},
     "llmi/flaky": {"fail_times": 2, "fail_status": 503, "retry_after": "1"},
