@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-OPERATIONS = frozenset({"embeddings", "task", "models", "other"})
+OPERATIONS = frozenset({"embeddings", "rerank", "task", "models", "other"})
 REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
