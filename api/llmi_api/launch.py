@@ -22,14 +22,13 @@ SERVER_UID = 10001
 
 
 class Task(StrEnum):
-    """What a model is asked to do; the values are the Hugging Face task names where there is one."""
+    """What a model is asked to do; the values are the Hugging Face task names."""
 
     FILL_MASK = "fill-mask"
     TEXT_CLASSIFICATION = "text-classification"
     TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - a task, not a secret
-    ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
     EMBEDDINGS = "embeddings"
-    RERANK = "rerank"
+    TEXT_GENERATION = "text-generation"
 
 
 class Precision(StrEnum):
@@ -117,6 +116,9 @@ class ServeLaunch(_Launch):
     port: int = Field(default=HTTP_PORT, ge=1, le=65535, description="TCP port of the HTTP server.")
     max_input_tokens: int | None = Field(
         default=None, ge=1, description="Longest accepted input in tokens; the model's own limit if absent."
+    )
+    max_output_tokens: int | None = Field(
+        default=None, ge=1, description="Longest answer in tokens (text-generation); as many as fit if absent."
     )
     max_batch_tokens: int = Field(default=8192, ge=1, description="Most tokens computed in one batch.")
     max_queued_requests: int = Field(default=256, ge=1, description="Most requests waiting; more are refused.")

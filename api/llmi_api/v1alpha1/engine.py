@@ -83,6 +83,13 @@ class Limits(Model):
         description="Longest input, in tokens; a longer one is refused with 400, never cut silently. Without it: what "
         "the model can take.",
     )
+    max_output_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        le=1048576,
+        description="Longest answer, in tokens; only with task text-generation. A request for more is refused with "
+        "400. Without it: what the prompt leaves.",
+    )
     max_batch_tokens: int = Field(
         default=8192,
         ge=1,

@@ -32,8 +32,9 @@ class VerifyPair(Model):
     expect: str = Field(
         min_length=1,
         max_length=1024,
-        description="Answer that must come: the best token (fill-mask), the best label (text-classification), or all "
-        "entities as `LABEL word, LABEL word` (token-classification).",
+        description="Answer that must come: the best token (fill-mask), the best label (text-classification), all "
+        "entities as `LABEL word, LABEL word` (token-classification), or how the likeliest answer begins "
+        "(text-generation).",
     )
 
 

@@ -80,6 +80,7 @@ def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFile
         precision=spec.engine.precision,
         device=choose_device(spec.accelerator),
         max_input_tokens=spec.limits.max_input_tokens,
+        max_output_tokens=spec.limits.max_output_tokens,
         max_batch_tokens=spec.limits.max_batch_tokens,
         max_queued_requests=spec.limits.max_queued_requests,
         request_timeout_seconds=spec.limits.request_timeout_seconds,

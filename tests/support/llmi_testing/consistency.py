@@ -76,6 +76,7 @@ def _allow(**peer: Any) -> dict[str, Any]:
 
 
 _D = "Deployment"
+_LONGEST_ANSWER = {"task": "text-generation", "limits": {"maxOutputTokens": 7}}
 _KEY = {"access": {"apiKeySecret": {"name": "keys"}}}
 _TOKEN = {"model": {**HUB, "tokenSecret": {"name": "hub"}}}
 _TOLERATED = _tolerations()
@@ -175,6 +176,7 @@ ROWS = [
     ),
     Row("engine.env.name", _ENV, _D, f"{SERVER}.env[A]", {"name": "A", "value": "$$(B)"}),
     Row("engine.env.value", {"engine": {"env": [{"name": "A", "value": "c"}]}}, _D, _env("A"), "c", _ENV),
+    Row("limits.maxOutputTokens", _LONGEST_ANSWER, _D, _env("LLMI_MAX_OUTPUT_TOKENS"), "7"),
     Row("limits.maxInputTokens", {"limits": {"maxInputTokens": 7}}, _D, _env("LLMI_MAX_INPUT_TOKENS"), "7"),
     Row("limits.maxBatchTokens", {"limits": {"maxBatchTokens": 7}}, _D, _env("LLMI_MAX_BATCH_TOKENS"), "7"),
     Row("limits.maxQueuedRequests", {"limits": {"maxQueuedRequests": 7}}, _D, _env("LLMI_MAX_QUEUED_REQUESTS"), "7"),

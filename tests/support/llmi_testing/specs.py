@@ -204,6 +204,8 @@ def _bounds(schema: Json) -> tuple[int, int]:
 
 def _mend_spec(value: Json) -> Json:
     value = _drop(value, "replicas") if "autoscaling" in value else value
+    if value["task"] != "text-generation" and "limits" in value:
+        value = {**value, "limits": _drop(value["limits"], "maxOutputTokens")}
     return _drop(value, "verify") if value["task"] == "embeddings" else value
 
 
