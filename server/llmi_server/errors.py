@@ -6,7 +6,8 @@
     ├── StartupError                 fetch or serve gives up; carries the Failure for the operator
     └── RequestError                 one request is answered with an error
         ├── InvalidRequestError      the client's mistake
-        │   └── InputTooLongError
+        │   ├── InputTooLongError
+        │   └── ContextExceededError  prompt and answer together
         ├── UnknownModelError
         ├── UnknownRouteError
         ├── MethodNotAllowedError
@@ -70,6 +71,10 @@ class InputTooLongError(InvalidRequestError):
         self.limit = limit
 
 
+class ContextExceededError(InvalidRequestError):
+    """A prompt, or prompt and answer together, have more tokens than the limit."""
+
+
 class UnknownModelError(RequestError):
     """The request names a model that is not served here."""
 
@@ -105,8 +110,8 @@ class AccessDeniedError(RequestError):
 class QueueFullError(RequestError):
     """As many requests wait as may wait."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The queue is full ({limit} requests are waiting). Try again later.")
+    def __init__(self, limit: int, *, what: str = "requests") -> None:
+        super().__init__(f"The queue is full (at most {limit} {what} wait). Try again later.")
         self.limit = limit
 
 

@@ -1,6 +1,8 @@
 """What this machine or container gives us: CPUs and memory, read from the kernel's files."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 _UNLIMITED = 1 << 60
@@ -24,6 +26,18 @@ def free_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP, pr
         if limit is not None and used is not None and limit < _UNLIMITED:
             room.append(limit - used + _reclaimable(folder))
     return max(0, min(room))
+
+
+def peak_memory_bytes(process: int | None = None) -> int:
+    """Return the most memory that this process, or another of ours, has held, mapped files included; 0 if unknown."""
+    if process is None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _folders(cgroup: Path, membership: Path, controller: str) -> list[Path]:

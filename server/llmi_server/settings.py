@@ -17,11 +17,7 @@ from llmi_server.errors import StartupError
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
 """Variables with our prefix that belong to the project's development tools."""
 
-NOT_VERIFIABLE = {
-    Task.EMBEDDINGS: "a vector has no answer in words to compare with",
-    Task.ZERO_SHOT_CLASSIFICATION: "a question would need labels too",
-    Task.RERANK: "a question would need documents too",
-}
+NOT_VERIFIABLE = {Task.EMBEDDINGS: "a vector has no answer in words to compare with"}
 """Tasks that take no verify questions, and why."""
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseModel)
@@ -45,6 +41,13 @@ class ServeSettings(ServeLaunch):
     max_inputs_per_request: int = Field(default=256, ge=1, description="Most texts in one request.")
     max_request_tokens: int = Field(
         default=131_072, ge=1, description="Most tokens in one request, all texts together."
+    )
+    max_queued_tokens: int = Field(
+        default=262_144, ge=1, description="Most tokens of prompts that wait; beyond them requests are refused."
+    )
+    max_sequences: int = Field(default=32, ge=1, le=1024, description="Most texts that are continued at once.")
+    kv_cache_mib: int | None = Field(
+        default=None, ge=1, description="Most memory in MiB for keys and values; what is free if absent."
     )
     body_timeout_seconds: int = Field(default=30, ge=1, description="Longest time for a request body to arrive.")
 

@@ -2,10 +2,15 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-OPERATIONS = frozenset({"embeddings", "rerank", "task", "models", "other"})
+OPERATIONS = frozenset({"chat", "completions", "embeddings", "task", "models", "other"})
+TOKEN_TYPES = ("input", "prompt", "reused", "generated")
+"""Tokens of encoders' inputs; of prompts, computed and known already; of answers."""
+
 REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30)
+_TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -16,11 +21,12 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.requests = self._counter("llmi_requests", "Answered requests.", "operation", "code")
         self.rejected = self._counter("llmi_rejected", "Refused requests by reason.", "reason")
-        self.tokens = Counter("llmi_tokens", "Tokens computed, padding not counted.", registry=self.registry)
+        self.tokens = self._counter("llmi_tokens", "Tokens, padding not counted.", "type")
         self.requests_running = self._gauge("llmi_requests_running", "Requests that the engine has begun.")
         self.requests_waiting = self._gauge("llmi_requests_waiting", "Requests that wait for the engine.")
         self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
         self.batch_size = self._histogram("llmi_batch_size", "Texts in a batch.", _SIZES)
+        self.kv_cache_usage = self._gauge("llmi_kv_cache_usage_ratio", "Share of the keys' and values' memory in use.")
         self.load_seconds = self._gauge("llmi_model_load_seconds", "Time from start to ready.")
         self.ready = self._gauge("llmi_model_ready", "1 once the model answers, 0 before and while draining.")
         self.build = Info("llmi_build", "Version, engine, model and how it runs.", registry=self.registry)
@@ -31,6 +37,14 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.first_token_seconds = self._histogram(
+            "gen_ai_server_time_to_first_token_seconds", "Time from a prompt to its first token.", _FIRST_TOKEN_SECONDS
+        )
+        self.token_seconds = self._histogram(
+            "gen_ai_server_time_per_output_token_seconds", "Time between tokens of an answer.", _TOKEN_SECONDS
+        )
+        for kind in TOKEN_TYPES:
+            self.tokens.labels(kind)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
 
@@ -42,7 +56,17 @@ class Telemetry:
     def batch_computed(self, *, texts: int, tokens: int) -> None:
         """Count a batch that the engine begins."""
         self.batch_size.observe(texts)
-        self.tokens.inc(tokens)
+        self.tokens.labels("input").inc(tokens)
+
+    def step_done(
+        self, *, texts: int, prompt_tokens: int, reused_tokens: int, generated_tokens: int, used_share: float
+    ) -> None:
+        """Count a step of text generation."""
+        self.batch_size.observe(texts)
+        self.tokens.labels("prompt").inc(prompt_tokens)
+        self.tokens.labels("reused").inc(reused_tokens)
+        self.tokens.labels("generated").inc(generated_tokens)
+        self.kv_cache_usage.set(used_share)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

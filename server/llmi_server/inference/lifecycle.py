@@ -1,8 +1,6 @@
 """Where the server is in its life: loading, ready, draining; how far it is, and what it took."""
 
 import logging
-import resource
-import sys
 import time
 from typing import Protocol, TypeVar
 
@@ -10,6 +8,7 @@ from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.engine.protocol import ModelFacts
 from llmi_server.errors import DrainingError, InvalidRequestError, NotReadyError
 from llmi_server.logs import facts as log_facts
+from llmi_server.machine import peak_memory_bytes
 
 _ServiceT = TypeVar("_ServiceT")
 
@@ -159,9 +158,3 @@ class Lifecycle:
             self.phase_seconds[self._phase] = seconds
             logging.getLogger(__name__).info("Phase done", extra=log_facts(phase=self._phase, seconds=seconds))
         self._phase = None
-
-
-def peak_memory_bytes() -> int:
-    """Return the most memory that the process has held, mapped files included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

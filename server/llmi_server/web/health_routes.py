@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from llmi_api.readiness import ReadinessReport, Stage
-from llmi_server.inference.lifecycle import Lifecycle, peak_memory_bytes
+from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.machine import peak_memory_bytes
 from llmi_server.schema.status import ServerStatus
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry

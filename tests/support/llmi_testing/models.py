@@ -14,7 +14,7 @@ from typing import Any, Literal
 from llmi_testing.cache import cached_model, copy_model
 
 Architecture = Literal["bert", "roberta", "distilbert", "xlm-roberta", "mpnet", "modernbert", "electra"]
-Head = Literal["base", "fill-mask", "text-classification", "token-classification", "inference", "rerank"]
+Head = Literal["base", "fill-mask", "text-classification", "token-classification"]
 
 FACTS = (
     "The capital of France is Paris.",
@@ -40,8 +40,6 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LABELS = {
     "text-classification": ["negative", "neutral", "positive"],
     "token-classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
-    "inference": ["contradiction", "neutral", "entailment"],
-    "rerank": ["relevance"],
 }
 
 
@@ -58,7 +56,7 @@ def bert_large() -> Path:
 def small_model(architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> Path:
     """Return a cached small random model; ``config`` overrides fields of its configuration."""
     extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
-    name = f"small-{architecture}-{head}-{seed}{extra}-2"
+    name = f"small-{architecture}-{head}-{seed}{extra}-1"
     return cached_model(name, lambda folder: make_small_model(folder, architecture, head, seed=seed, **config))
 
 
@@ -76,8 +74,6 @@ def make_small_model(folder: Path, architecture: Architecture, head: Head, *, se
 
     save_tokenizer = _save_byte_pairs if architecture in _BYTE_PAIRS else _save_word_pieces
     vocabulary = save_tokenizer(folder, 512)
-    if architecture in ("bert", "electra"):
-        _tell_types(folder)
     labels = _LABELS.get(head, [])
     fields: dict[str, Any] = {"vocab_size": vocabulary, **_SHAPES[architecture]}
     if labels:
@@ -86,6 +82,120 @@ def make_small_model(folder: Path, architecture: Architecture, head: Head, *, se
     model = _model_class(architecture, head)(_config_class(architecture)(**(fields | config)))
     _spread_weights(model)
     model.save_pretrained(folder)
+
+
+CAUSAL = ("llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma2", "mamba")
+"""Architectures that continue texts; the last two go other ways than the rest."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+def small_causal_model(architecture: str = "llama", *, seed: int = 0, chat: bool = True, **config: Any) -> Path:
+    """Return a cached small random model that continues texts."""
+    extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
+    name = f"small-{architecture}-causal-{'chat' if chat else 'plain'}-{seed}{extra}-1"
+    return cached_model(name, lambda folder: make_causal_model(folder, architecture, seed=seed, chat=chat, **config))
+
+
+def llama_134m() -> Path:
+    """Return the cached Llama of 134.5 million random weights that generation is measured with."""
+    shape = {
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    }
+    return cached_model("llama-134m-random-3", lambda folder: make_causal_model(folder, "llama", spread=1, **shape))
+
+
+def make_causal_model(
+    folder: Path, architecture: str, *, seed: int = 0, chat: bool = True, spread: float = 4, **config: Any
+) -> None:
+    """Write a model of random weights that continues texts.
+
+    Args:
+        folder: An empty folder.
+        architecture: One of ``CAUSAL``.
+        seed: Seed of the weights.
+        chat: Whether it has a chat template.
+        spread: How far the weights are scaled up, so that tokens differ clearly in their scores.
+        **config: Fields of the model's configuration that differ.
+    """
+    import torch
+    import transformers
+
+    vocabulary = _save_chat_tokenizer(folder, chat=chat, fill_to=config.get("vocab_size", 0))
+    prefix, fields = _CAUSAL_SHAPES[architecture]
+    made = getattr(transformers, f"{prefix}Config")(
+        **({"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0} | fields | config)
+    )
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(made)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(spread)
+    model.save_pretrained(folder)
+
+
+def _save_chat_tokenizer(folder: Path, *, chat: bool, fill_to: int = 0) -> int:
+    """Write a byte-level tokenizer with special tokens of conversations; returns the number of its tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    roles = ["<|system|>", "<|user|>", "<|assistant|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|pad|>", "<|end|>", *roles],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(FACTS, trainer)
+    tokenizer = _filled(tokenizer, fill_to)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
+    if chat:
+        wrapped.chat_template = CHAT_TEMPLATE
+    wrapped.save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+def _filled(tokenizer: Any, size: int) -> Any:
+    """Return a tokenizer with words that no text becomes but a model may say, up to ``size`` tokens."""
+    from tokenizers import Tokenizer
+
+    definition = json.loads(tokenizer.to_str())
+    vocabulary = definition["model"]["vocab"]
+    for number in range(len(vocabulary), size):
+        vocabulary[f"\u0120w{number}"] = number
+    return Tokenizer.from_str(json.dumps(definition))
+
+
+_SMALL: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
+_CAUSAL_SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", _SMALL),
+    "qwen2": ("Qwen2", _SMALL),
+    "qwen3": ("Qwen3", _SMALL | {"head_dim": 16}),
+    "mistral": ("Mistral", _SMALL | {"sliding_window": 16}),
+    "gpt2": ("GPT2", {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}),
+    "gemma2": ("Gemma2", _SMALL | {"head_dim": 16, "sliding_window": 16}),
+    "mamba": ("Mamba", {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8}),
+}
 
 
 def train_tiny_bert(folder: Path) -> None:
@@ -193,8 +303,6 @@ _SUFFIX = {
     "fill-mask": "ForMaskedLM",
     "text-classification": "ForSequenceClassification",
     "token-classification": "ForTokenClassification",
-    "inference": "ForSequenceClassification",
-    "rerank": "ForSequenceClassification",
 }
 
 
@@ -236,13 +344,6 @@ def _save_word_pieces(folder: Path, size: int, *, fill_to: int | None = None) ->
         mask_token="[MASK]",
     ).save_pretrained(folder)
     return len(tokens)
-
-
-def _tell_types(folder: Path) -> None:
-    """Have the tokenizer say which of two texts a token is from, as BERT's own does."""
-    path = folder / "tokenizer_config.json"
-    content = json.loads(path.read_text()) | {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    path.write_text(json.dumps(content))
 
 
 def _bert_template(tokenizer: Any) -> Any:
@@ -302,7 +403,12 @@ def _masked_facts(folder: Path) -> tuple[Any, Any, Any]:
     return inputs, attention, torch.tensor([row + [-100] * (width - len(row)) for row in targets])
 
 
-_MADE: dict[str, Callable[[], Path]] = {"tiny-bert": tiny_bert, "bert-large": bert_large}
+_MADE: dict[str, Callable[[], Path]] = {
+    "tiny-bert": tiny_bert,
+    "bert-large": bert_large,
+    "tiny-llama": small_causal_model,
+    "llama-134m": llama_134m,
+}
 
 
 def main() -> None:
