@@ -24,9 +24,13 @@ def serve(settings: ServeSettings) -> None:
     listener = open_listener(settings.host, settings.port)
     failures: list[StartupError] = []
 
+    def give_up(error: StartupError) -> None:
+        failures.append(error)
+        server.stop()
+
     def load() -> None:
         try:
-            open_for_requests(settings, lifecycle=lifecycle, telemetry=telemetry)
+            open_for_requests(settings, lifecycle=lifecycle, telemetry=telemetry, on_death=give_up)
         except StartupError as error:
             failures.append(error)
         except Exception as error:

@@ -1,5 +1,6 @@
 """The only place where parts are constructed and joined."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,9 @@ from llmi_api.launch import Task
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
-from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.generation.service import GenerationService
+from llmi_server.generation.start import start_generation
+from llmi_server.inference.lifecycle import Lifecycle, Service
 from llmi_server.inference.runner import BatchRunner
 from llmi_server.inference.service import InferenceService, RequestLimits
 from llmi_server.inference.verify import verify
@@ -21,11 +24,9 @@ from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.embeddings import Embeddings
 from llmi_server.tasks.fill_mask import FillMask
-from llmi_server.tasks.rerank import Rerank
 from llmi_server.tasks.task import Task as TaskProtocol
 from llmi_server.tasks.text_classification import TextClassification
 from llmi_server.tasks.token_classification import TokenClassification
-from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_server.telemetry import Telemetry
 from llmi_server.web.app import create_app
 from llmi_server.web.server import DrainingServer
@@ -40,17 +41,52 @@ def build_server(settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Te
     return DrainingServer(app, lifecycle, settings)
 
 
-def open_for_requests(settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry) -> None:
+def open_for_requests(
+    settings: ServeSettings,
+    *,
+    lifecycle: Lifecycle,
+    telemetry: Telemetry,
+    on_death: Callable[[StartupError], None],
+) -> None:
     """Load the model, produce a first answer and let requests in. Takes seconds; runs beside the event loop.
+
+    Args:
+        settings: What to serve and how.
+        lifecycle: Told how far it is, and of the service.
+        telemetry: Where the service counts.
+        on_death: Called, on any thread, when the engine of a ready service has ended by itself.
 
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    loaded = load_model(_load_request(settings), watcher=lifecycle)
-    service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
-    describe_build(telemetry, settings, loaded.engine.facts)
+    service: Service
+    if settings.task is Task.TEXT_GENERATION:
+        service = open_generation(settings, lifecycle=lifecycle, telemetry=telemetry, on_death=on_death)
+    else:
+        loaded = load_model(_load_request(settings), watcher=lifecycle)
+        service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
+    describe_build(telemetry, settings, service.facts)
     telemetry.load_seconds.set(lifecycle.age_seconds)
     lifecycle.become_ready(service)
+
+
+def open_generation(
+    settings: ServeSettings,
+    *,
+    lifecycle: Lifecycle,
+    telemetry: Telemetry,
+    on_death: Callable[[StartupError], None],
+) -> GenerationService:
+    """Return a service that generates text, verified.
+
+    Raises:
+        StartupError: The model cannot be served, produced no answer, or not the ones that are expected.
+    """
+    service = start_generation(settings, telemetry=telemetry, watcher=lifecycle, on_death=on_death)
+    if settings.verify:
+        lifecycle.enter_phase("verify")
+        verify(lambda question: service.brief(question.input, question.expect), settings.verify, by_beginning=True)
+    return service
 
 
 def build_service(
@@ -86,7 +122,8 @@ def build_service(
     )
     if settings.verify:
         lifecycle.enter_phase("verify")
-        verify(service, settings.verify, default_parameters(settings.task))
+        parameters = default_parameters(settings.task)
+        verify(lambda question: service.brief(question.input, parameters), settings.verify)
     return service
 
 
@@ -141,12 +178,10 @@ def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[
             return TextClassification(codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type)
         case Task.TOKEN_CLASSIFICATION:
             return TokenClassification(codec, limit=limit, labels=facts.labels)
-        case Task.ZERO_SHOT_CLASSIFICATION:
-            return ZeroShotClassification(codec, limit=limit, labels=facts.labels)
-        case Task.RERANK:
-            return Rerank(codec, limit=limit, labels=facts.labels)
         case Task.EMBEDDINGS:
-            return Embeddings(codec, limit=limit, normalize=loaded.normalize, recipe=loaded.recipe)
+            return Embeddings(codec, limit=limit, normalize=loaded.normalize)
+        case Task.TEXT_GENERATION:
+            raise AssertionError("an engine of its own does it")
 
 
 def _warm_up(task: TaskProtocol[Any], runner: BatchRunner, loaded: LoadedModel, kind: Task) -> None:

@@ -1,34 +1,39 @@
 """Questions that the model must answer as expected before anyone is let in: the right model, and not a damaged one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import VerifyQuestion
 from llmi_server.errors import RequestError, StartupError
-from llmi_server.inference.service import InferenceService
-from llmi_server.tasks.task import TaskParameters
 
 _SHOWN = 200
 
 
-def verify(service: InferenceService, questions: Sequence[VerifyQuestion], parameters: TaskParameters) -> None:
+def verify(
+    ask: Callable[[VerifyQuestion], Coroutine[Any, Any, str]],
+    questions: Sequence[VerifyQuestion],
+    *,
+    by_beginning: bool = False,
+) -> None:
     """Ask every question through the queue and the engine, as requests go. Must not run on an event loop.
 
     Args:
-        service: The service, warmed up.
+        ask: Returns the answer to a question, in brief.
         questions: What to ask, and the answers in brief.
-        parameters: Default parameters of the task.
+        by_beginning: Whether an answer need only begin as it is expected.
 
     Raises:
         StartupError: An answer is another, or there is none.
     """
     for number, question in enumerate(questions):
         try:
-            got = asyncio.run(service.brief(question.input, parameters))
+            got = asyncio.run(ask(question))
         except RequestError as error:
             raise _failed(number, f"to {_shown(question.input)} cannot be had: {error.message}") from None
-        if _folded(got) != _folded(question.expect):
+        wanted = _folded(question.expect)
+        if not (_folded(got).startswith(wanted) if by_beginning else _folded(got) == wanted):
             raise _failed(
                 number, f"to {_shown(question.input)} is {_shown(got)}, and {_shown(question.expect)} is expected."
             )

@@ -6,18 +6,21 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from llmi_api.launch import Task
 from llmi_server.errors import RequestError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
 from llmi_server.web.access import ApiKeys
+from llmi_server.web.chat_routes import chat_routes
+from llmi_server.web.completion_routes import completion_routes
 from llmi_server.web.embedding_routes import embedding_routes
 from llmi_server.web.error_responses import count_rejection, from_framework, to_response
 from llmi_server.web.gate import Gate
 from llmi_server.web.health_routes import health_routes
 from llmi_server.web.model_routes import model_routes
-from llmi_server.web.rerank_routes import rerank_routes
 from llmi_server.web.task_routes import task_routes
+from llmi_server.web.text_generation_routes import text_generation_routes
 
 
 def create_app(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> Gate:
@@ -39,8 +42,12 @@ def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSe
     app.include_router(health_routes(lifecycle, telemetry, settings))
     app.include_router(model_routes(settings.model_name))
     app.include_router(embedding_routes(lifecycle, settings))
-    app.include_router(rerank_routes(lifecycle, settings))
-    app.include_router(task_routes(lifecycle, settings))
+    app.include_router(chat_routes(lifecycle, telemetry, settings))
+    app.include_router(completion_routes(lifecycle, telemetry, settings))
+    if settings.task is Task.TEXT_GENERATION:
+        app.include_router(text_generation_routes(lifecycle, telemetry, settings))
+    else:
+        app.include_router(task_routes(lifecycle, settings))
 
     @app.exception_handler(RequestError)
     async def answer_request_error(request: Request, error: RequestError) -> Response:  # noqa: ARG001 - the framework's signature

@@ -13,6 +13,7 @@ from llmi_server.web.lingering import LingeringResponse
 
 _TABLE: dict[type[errors.RequestError], tuple[HTTPStatus, str, str | None]] = {
     errors.InputTooLongError: (HTTPStatus.BAD_REQUEST, "invalid_request_error", "context_length_exceeded"),
+    errors.ContextExceededError: (HTTPStatus.BAD_REQUEST, "invalid_request_error", "context_length_exceeded"),
     errors.InvalidRequestError: (HTTPStatus.BAD_REQUEST, "invalid_request_error", None),
     errors.AccessDeniedError: (HTTPStatus.UNAUTHORIZED, "authentication_error", "invalid_api_key"),
     errors.UnknownModelError: (HTTPStatus.NOT_FOUND, "invalid_request_error", "model_not_found"),
@@ -31,6 +32,7 @@ _TABLE: dict[type[errors.RequestError], tuple[HTTPStatus, str, str | None]] = {
 
 _REJECTIONS: dict[type[errors.RequestError], str] = {
     errors.InputTooLongError: "too_long",
+    errors.ContextExceededError: "too_long",
     errors.InvalidRequestError: "invalid",
     errors.BodyTooLargeError: "invalid",
     errors.UnsupportedMediaError: "invalid",
@@ -53,9 +55,21 @@ _BROKEN: dict[int, str] = collections.defaultdict(
 )
 
 
+def status_of(error: errors.RequestError) -> int:
+    """Return the HTTP status of an error."""
+    return _TABLE[type(error)][0]
+
+
+def to_body(error: errors.RequestError) -> ErrorBody:
+    """Return what is told about an error, in an answer or within a stream."""
+    _, kind, code = _TABLE[type(error)]
+    detail = ErrorDetail(message=error.message[:_LONGEST_MESSAGE], type=kind, param=error.param, code=code)
+    return ErrorBody(error=detail)
+
+
 def to_response(error: errors.RequestError) -> JSONResponse:
     """Return the HTTP answer for an error."""
-    status, kind, code = _TABLE[type(error)]
+    status, _, _ = _TABLE[type(error)]
     headers = {}
     if (seconds := _RETRY_AFTER_SECONDS.get(type(error))) is not None:
         headers["retry-after"] = str(seconds)
@@ -67,8 +81,7 @@ def to_response(error: errors.RequestError) -> JSONResponse:
     if isinstance(error, (errors.DrainingError, errors.BodyTooLargeError, errors.SlowBodyError)):
         headers["connection"] = "close"
         kind_of_response = LingeringResponse
-    detail = ErrorDetail(message=error.message[:_LONGEST_MESSAGE], type=kind, param=error.param, code=code)
-    return kind_of_response(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
+    return kind_of_response(to_body(error).model_dump(), status_code=status, headers=headers)
 
 
 def internal_error() -> JSONResponse:

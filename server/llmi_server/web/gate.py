@@ -74,7 +74,9 @@ class Gate:
     def _account(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         if scope["path"] in EXEMPT_PATHS:
             return
-        operation = scope.get("state", {}).get("operation", "other")
+        state = scope.get("state", {})
+        status = state.get("status", status)
+        operation = state.get("operation", "other")
         operation = operation if operation in OPERATIONS else "other"
         self._telemetry.request_done(operation=operation, code=status, seconds=seconds)
         logging.getLogger(__name__).debug(
