@@ -22,12 +22,14 @@ SERVER_UID = 10001
 
 
 class Task(StrEnum):
-    """What a model is asked to do; the values are the Hugging Face task names."""
+    """What a model is asked to do; the values are the Hugging Face task names where there is one."""
 
     FILL_MASK = "fill-mask"
     TEXT_CLASSIFICATION = "text-classification"
     TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - a task, not a secret
+    ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
     EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
     TEXT_GENERATION = "text-generation"
 
 

@@ -27,7 +27,6 @@ class Exit(IntEnum):
     STOPPED = 0
     FAILED = 1
     BAD_SETTINGS = 2
-    LOST_LEADERSHIP = 3
     HUNG = 4
 
 
@@ -35,7 +34,6 @@ EXIT_MEANING = {
     Exit.STOPPED: "It was asked to stop, and did.",
     Exit.FAILED: "It could not go on; the last lines of its log say why. Kubernetes starts it anew.",
     Exit.BAD_SETTINGS: "A setting is unknown or unusable; the message names it.",
-    Exit.LOST_LEADERSHIP: "It could not renew its lease in time, so another replica may lead: it starts anew.",
     Exit.HUNG: f"It had not stopped {HARD_EXIT_SECONDS:.0f} s after it was asked to, so it ended itself.",
 }
 
@@ -59,7 +57,7 @@ def main() -> None:
 
 
 async def run(settings: OperatorSettings) -> Exit:
-    """Run kopf with our handlers until a signal, a lost lease or a fault."""
+    """Run kopf with our handlers until a signal or a fault."""
     context = Context(settings=settings, stop=asyncio.Event())
     registry = kopf.OperatorRegistry()
     hard_exit = asyncio.create_task(_exit_hard_after(context.stop))
@@ -79,8 +77,6 @@ async def run(settings: OperatorSettings) -> Exit:
         return Exit.FAILED
     finally:
         hard_exit.cancel()
-    if context.lost_leadership:
-        return Exit.LOST_LEADERSHIP
     # kopf also returns when one of its watchers died.
     return Exit.STOPPED if context.stop.is_set() and not context.failed else Exit.FAILED
 

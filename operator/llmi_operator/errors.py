@@ -9,6 +9,9 @@ OperatorError
 
 from http import HTTPStatus
 
+STALE = "Stale"
+"""The reason of an error of our own: what we know is old."""
+
 
 class OperatorError(Exception):
     """Base of all errors that the operator raises itself."""
@@ -71,6 +74,11 @@ class ClusterError(OperatorError):
     def is_conflict(self) -> bool:
         """Whether the object changed or was replaced meanwhile."""
         return self.status == HTTPStatus.CONFLICT
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what the request would have followed from is not so any more."""
+        return self.reason == STALE
 
     @property
     def is_final(self) -> bool:

@@ -1,5 +1,6 @@
 """kopf's triggers. An event only says that something happened: it updates the store and asks for a pass."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -9,6 +10,9 @@ import kopf
 from llmi_operator import startup
 from llmi_operator.kinds import Kind
 from llmi_operator.startup import Context
+
+LOGIN_PATIENCE = 5
+"""Seconds for which a new token is awaited before the refused one is tried again."""
 
 
 def register(registry: kopf.OperatorRegistry, kinds: Iterable[Kind]) -> None:
@@ -32,8 +36,29 @@ async def stop(memo: Context, **_: object) -> None:
     await startup.stop(memo)
 
 
-async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - kopf decides what it passes
-    """Log in as the pod's service account, or else by the kubeconfig."""
+async def login(memo: Context, **kwargs: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401 - kopf decides what it passes
+    """Log in as the pod's service account, or else by the kubeconfig; again whenever the API server knows us no more.
+
+    kopf would try the same refused token again and again, or end; a new one takes a moment to arrive.
+    """
+    info = _read_credentials(**kwargs)
+    for _ in range(LOGIN_PATIENCE):
+        if info is None or info.as_http_headers() != memo.refused:
+            break
+        await asyncio.sleep(1)
+        info = _read_credentials(**kwargs)
+    if info is None:
+        return None
+    headers = info.as_http_headers()
+    memo.refused = headers
+    return kopf.AiohttpSession(
+        server=info.server,
+        default_namespace=info.default_namespace,
+        aiohttp_session=memo.streams.make_session(info.as_ssl_context(), headers, memo.settings.user_agent),
+    )
+
+
+def _read_credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - kopf decides what it passes
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 

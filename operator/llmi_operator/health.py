@@ -10,6 +10,7 @@ from llmi_operator.metrics import REGISTRY
 
 OLDEST_WAIT_SECONDS = 300.0
 MISSED_RESYNCS = 3
+SILENT_SECONDS = 90.0
 
 
 class Health:
@@ -19,6 +20,7 @@ class Health:
         self._resync_seconds = resync_seconds
         self.primed_at: Callable[[], float | None] = lambda: None
         self.oldest_wait: Callable[[], float] = lambda: 0.0
+        self.longest_silence: Callable[[], float] = lambda: 0.0
 
     def find_fault(self) -> str:
         """Why the process should be restarted; empty when it is well."""
@@ -27,6 +29,8 @@ class Health:
             return "no complete listing for a long time"
         if self.oldest_wait() > OLDEST_WAIT_SECONDS:
             return "the queue does not move"
+        if self.longest_silence() > SILENT_SECONDS:
+            return "a watch has ended: the API server answers, and is not asked"
         return ""
 
     @property

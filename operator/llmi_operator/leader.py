@@ -1,10 +1,12 @@
 """Leadership by a Lease: at most one replica writes.
 
-The holder renews; when it could not for ``renew_deadline`` it stops, well before ``duration`` ends and others take
-over. Others judge the lease by when they themselves saw it change, so clocks need not agree.
+The holder renews; when it could not for ``renew_deadline`` it stops writing, well before ``duration`` ends and others
+take over, and queues up for the lease again. Others judge the lease by when they themselves saw it change, so clocks
+need not agree.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ class Leader:
         self._seen: Record | None = None
         self._seen_at = 0.0
         self._renewed_at: float | None = None
+        self._pause = terms.retry
 
     @property
     def may_write(self) -> bool:
@@ -55,7 +58,7 @@ class Leader:
     async def acquire(self) -> None:
         """Wait until this replica is the leader."""
         while not await self._try():  # noqa: ASYNC110 - what is awaited is another process
-            await asyncio.sleep(self._terms.retry)
+            await asyncio.sleep(self._pause)
         LEADER.set(1)
         logger.info("Became leader", extra={"identity": self._terms.identity})
 
@@ -65,11 +68,16 @@ class Leader:
         Raises:
             LeadershipLostError: The lease is another's, or could not be renewed in time.
         """
-        while True:
-            await asyncio.sleep(self._terms.retry)
-            if not await self._try() and not self.may_write:
-                LEADER.set(0)
-                raise LeadershipLostError("The lease could not be renewed in time")
+        while self._renewed_at is not None and self.may_write:
+            left = self._renewed_at + self._terms.renew_deadline - self._clock()
+            # Not one moment longer than the deadline, whatever the request is doing.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await asyncio.sleep(self._pause)
+                    await self._try()
+        self._renewed_at = None
+        LEADER.set(0)
+        raise LeadershipLostError("The lease could not be renewed in time")
 
     async def release(self) -> None:
         """Let the next replica take over at once."""
@@ -85,16 +93,17 @@ class Leader:
 
     async def _try(self) -> bool:
         """Get or renew the lease once; whether that succeeded."""
-        asked_at = self._clock()
+        asked_at, self._pause = self._clock(), self._terms.retry
         try:
             async with asyncio.timeout(self._terms.renew_deadline / 2):
                 self._lease = await self._take(asked_at)
         except (ClusterError, TimeoutError) as error:
             logger.warning("Could not get or renew the lease", extra={"error": str(error) or "timeout"})
+            if isinstance(error, ClusterError):
+                self._pause = max(self._pause, error.retry_after or 0)
             return False
         if self._lease is None:
-            if self._renewed_at is not None:
-                self._renewed_at = None
+            self._renewed_at = None
             return False
         # Counted from before the request: the server may have stored it that early.
         self._renewed_at = asked_at

@@ -94,6 +94,10 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         # A plan that is made without seeing what is there could undo it.
         if not resource.spec.paused and not blind.keys() & set(CHILDREN):
             result = await apply_plan(parts.cluster, parts.store, resource, plan)
+    stale = next((error for error in result.errors if error.is_stale), None)
+    if stale is not None:
+        # A word about an old spec would be as wrong as an act that follows from one.
+        return Outcome(error=stale)
     for edit in result.hand_edits:
         # Two who fight over a field would otherwise fill the namespace with events.
         if parts.store.is_news(key, edit.sentence, parts.now()):
@@ -120,20 +124,37 @@ def _is_behind(store: Store, key: Key, plan: Plan) -> bool:
 
 
 async def _finish(parts: Parts, subject: _Subject, verdict: Verdict, result: Result) -> Outcome:
-    error = result.errors[0] if result.errors else None
+    errors = list(result.errors)
     if verdict.status != subject.previous:
         try:
             await _write_status(parts, subject, verdict)
         except ClusterError as failure:
-            if not (failure.is_absent or failure.is_conflict):
-                error = error or failure
+            if failure.is_conflict:
+                await _look_again(parts, subject.key, errors)
+            if not failure.is_absent:
+                errors.append(failure)
+    error = max(errors, key=lambda item: item.retry_after or 0, default=None)
     again = REFUSED_AGAIN_SECONDS if result.refusals else verdict.recheck_seconds
     return Outcome(error=error, again_seconds=again)
+
+
+async def _look_again(parts: Parts, key: Key, errors: list[ClusterError]) -> None:
+    """After a conflict, learn what the resource is now: no watch may be there to tell."""
+    try:
+        live = await parts.cluster.get(INFERENCE, *key)
+    except ClusterError as error:
+        errors.append(error)
+    else:
+        if live is not None:
+            parts.store.put(INFERENCE, live)
 
 
 async def _write_status(parts: Parts, subject: _Subject, verdict: Verdict) -> None:
     key, body = subject.key, subject.body
     manifest = make_status_manifest(key.name, key.namespace, body["metadata"]["uid"], verdict.status)
+    # Of the version that was judged: what an older status said decides about times, and a replica may lead no more.
+    same = {name: body["metadata"][name] for name in ("namespace", "name", "uid", "resourceVersion")}
+    manifest |= {"metadata": same}
     parts.store.put(INFERENCE, await parts.cluster.apply_status(manifest))
     reason = verdict.finding.reason
     moved = _find_move(subject.previous, verdict.status)

@@ -1,13 +1,15 @@
 """Puts the parts together when kopf starts, and takes them apart when it stops."""
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import signal
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,7 +18,8 @@ from aiohttp import web
 
 from llmi_operator.cluster.client import ApiCluster
 from llmi_operator.cluster.inspector import Inspector
-from llmi_operator.errors import ClusterError, LeadershipLostError
+from llmi_operator.cluster.streams import SILENCE_SECONDS, WATCH_SECONDS, Streams
+from llmi_operator.errors import ClusterError
 from llmi_operator.health import Health, start_health_server
 from llmi_operator.kinds import INFERENCE, WATCHED, Kind
 from llmi_operator.leader import Leader, LeaseTerms
@@ -34,7 +37,12 @@ RELEASE_SECONDS = 5.0
 
 @dataclass
 class Context:
-    """The running operator: what the handlers feed and the workers use."""
+    """The running operator: what the handlers feed and the workers use.
+
+    Attributes:
+        failed: A task of ours ended by itself.
+        refused: What kopf logged in with the last time; when it asks again, the API server has refused that.
+    """
 
     settings: OperatorSettings
     stop: asyncio.Event
@@ -45,8 +53,24 @@ class Context:
     inspector: Inspector | None = None
     leader: Leader | None = None
     health: web.AppRunner | None = None
-    lost_leadership: bool = False
+    resync: Resync | None = None
+    streams: Streams = field(init=False)
     failed: bool = False
+    refused: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Make what refers back here."""
+        self.streams = Streams(clock=time.monotonic, on_gap=self.ask_for_resync)
+
+    def ask_for_resync(self) -> None:
+        """Have everything listed soon: something may have been missed."""
+        if self.resync is not None:
+            self.resync.ask()
+
+    def longest_silence(self) -> float:
+        """For how long a watch has given no sign of life although the API server answered all the time."""
+        since = self.cluster.answering_since if self.cluster is not None else None
+        return self.streams.longest_silence(since) if since is not None else 0.0
 
 
 async def find_watched(settings: OperatorSettings) -> tuple[Kind, ...]:
@@ -71,31 +95,37 @@ async def start(context: Context) -> None:
     settings = context.settings
     health = Health(resync_seconds=settings.resync_seconds)
     health.oldest_wait = context.queue.oldest_seconds
+    health.longest_silence = context.longest_silence
     context.health = await start_health_server(health, settings.health_host, settings.health_port)
     _take_signals(context)
     cluster = context.cluster = await ApiCluster.connect(settings.user_agent)
     await _wait_for_crd(cluster)
-    resync = Resync(cluster, context.store, settings.namespaces)
+    resync = context.resync = Resync(cluster, context.store, settings.namespaces)
     await resync.run_until_first()
     health.primed_at = lambda: resync.finished_at
     leader = context.leader = Leader(cluster, _make_terms(settings), clock=time.monotonic, now=_now)
+    cluster.may_write = lambda: leader.may_write
     inspector = context.inspector = Inspector(cluster, context.queue.add, clock=time.monotonic)
     parts = Parts(
         cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now, inspector=inspector
     )
-    _spawn(context, run_workers(parts, context.queue, leader, settings.workers), "workers")
+    on_lead = context.ask_for_resync
+    _spawn(context, run_workers(parts, context.queue, leader, settings.workers, on_lead), "workers")
     _spawn(context, resync.run(context.queue, settings.resync_seconds), "resync")
     logger.info("Started", extra={"namespaces": ",".join(settings.namespaces) or "all"})
 
 
 async def stop(context: Context) -> None:
     """Stop the workers first, then give the lease away: in this order no two replicas write."""
+    # Whatever made kopf stop: from here on it must not take for ever.
+    context.stop.set()
     for task in context.tasks:
         task.cancel()
     await asyncio.gather(*context.tasks, return_exceptions=True)
     context.queue.close()
     if context.leader is not None:
-        await asyncio.wait_for(context.leader.release(), RELEASE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(context.leader.release(), RELEASE_SECONDS)
     if context.inspector is not None:
         await context.inspector.close()
     if context.cluster is not None:
@@ -113,7 +143,9 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.watching.chunk_size = 500
-    settings.watching.server_timeout = 300
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.inactivity_timeout = SILENCE_SECONDS
+    settings.networking.error_backoffs = Backoffs()
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.process.ultimate_exiting_timeout = 20
@@ -122,6 +154,14 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.label_selector
         if kind.field_selector:
             settings.watching.field_selectors[kind.group, kind.version, kind.plural] = kind.field_selector
+
+
+class Backoffs:
+    """Delays between kopf's attempts at one request: for ever, because kopf ends when it gives up a watch."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield 1, 1, 2, 3, and 5 from then on."""
+        return itertools.chain((1.0, 1.0, 2.0, 3.0), itertools.repeat(5.0))
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -172,13 +212,8 @@ def _on_task_end(context: Context, task: asyncio.Task[None]) -> None:
     """A task that ends by itself ends the process: a half-working operator is worse than a restarted one."""
     if task.cancelled():
         return
-    error = task.exception()
-    if isinstance(error, BaseExceptionGroup) and error.subgroup(LeadershipLostError):
-        context.lost_leadership = True
-        logger.error("Lost the leadership, stopping")
-    else:
-        context.failed = True
-        logger.error("A task ended unexpectedly", exc_info=error, extra={"task": task.get_name()})
+    context.failed = True
+    logger.error("A task ended unexpectedly", exc_info=task.exception(), extra={"task": task.get_name()})
     context.stop.set()
 
 

@@ -52,6 +52,11 @@ class Store:
         self._rewrites: dict[_Place, Rewrite] = {}
         self._told: dict[Key, dict[str, datetime]] = {}
         self._blind: dict[tuple[Kind, str], Refusal] = {}
+        self._newest: dict[Kind, int] = {}
+
+    def newest(self, kind: Kind) -> int:
+        """The newest version of any object of a kind that was ever seen: a listing that is older is stale."""
+        return self._newest.get(kind, 0)
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> Key | None:
         """Remember an object unless a newer copy is known.
@@ -60,6 +65,7 @@ class Store:
             The LLMInference that it concerns; None when the copy is old or it concerns none.
         """
         metadata = body["metadata"]
+        self._newest[kind] = max(self.newest(kind), _version(body))
         place = _Place(kind, metadata.get("namespace", ""), metadata["name"])
         known = self._objects.get(place)
         if known and known["metadata"]["uid"] == metadata["uid"] and _version(known) >= _version(body):
@@ -106,7 +112,7 @@ class Store:
                 changed.add(owner)
         for place, body in list(self._objects.items()):
             elsewhere = place.kind != kind or (namespace and place.namespace != namespace)
-            if elsewhere or place in listed or _version(body) > _to_number(version):
+            if elsewhere or place in listed or _version(body) > to_number(version):
                 continue
             changed.add(self._owners[place])
             self._forget(place)
@@ -230,8 +236,9 @@ def owns_replicas(body: Mapping[str, Any]) -> bool:
 
 
 def _version(body: Mapping[str, Any]) -> int:
-    return _to_number(body["metadata"].get("resourceVersion", "0"))
+    return to_number(body["metadata"].get("resourceVersion", "0"))
 
 
-def _to_number(version: str) -> int:
+def to_number(version: str) -> int:
+    """A resource version as something to compare."""
     return int(version) if version.isdigit() else 0

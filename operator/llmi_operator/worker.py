@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
+from llmi_operator.errors import LeadershipLostError
 from llmi_operator.leader import Leader
 from llmi_operator.metrics import PASS_SECONDS, PASSES
 from llmi_operator.reconcile import Outcome, Parts, one_pass
@@ -60,17 +62,26 @@ async def _make_pass(parts: Parts, queue: WorkQueue, key: Key) -> Outcome:
     return outcome
 
 
-async def run_workers(parts: Parts, queue: WorkQueue, leader: Leader, count: int) -> None:
-    """Make passes side by side once this replica leads.
+async def run_workers(
+    parts: Parts, queue: WorkQueue, leader: Leader, count: int, on_lead: Callable[[], None] = lambda: None
+) -> None:
+    """Make passes side by side whenever this replica leads, for ever.
 
-    Raises:
-        LeadershipLostError: Another replica may be writing now; all workers have been stopped.
+    When the leadership is lost, all workers are stopped in the middle of what they do: another replica may be writing
+    from then on. ``on_lead`` is called whenever this replica has become the leader.
     """
-    await leader.acquire()
-    queue.open()
-    for key in parts.store.inferences():
-        queue.add(key)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(leader.keep(), name="lease")
-        for number in range(count):
-            group.create_task(work(parts, queue, leader), name=f"worker {number}")
+    while True:
+        await leader.acquire()
+        on_lead()
+        queue.open()
+        for key in parts.store.inferences():
+            queue.add(key)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(leader.keep(), name="lease")
+                for number in range(count):
+                    group.create_task(work(parts, queue, leader), name=f"worker {number}")
+        except* LeadershipLostError:
+            logger.warning("Lost the leadership: nothing is written until the lease is ours again")
+        finally:
+            queue.close()

@@ -8,7 +8,8 @@ from llmi_operator.metrics import QUEUE_LENGTH
 from llmi_operator.store import Key
 
 FIRST_RETRY_SECONDS = 0.5
-LAST_RETRY_SECONDS = 120.0
+LAST_RETRY_SECONDS = 20.0
+"""Short enough that what failed throughout an outage is mended within half a minute of its end."""
 JITTER = 0.2
 
 
@@ -16,8 +17,9 @@ class WorkQueue:
     """Names of LLMInferences that need a pass.
 
     A name that is added while its pass runs comes back right after it. A name whose last pass ended less than
-    ``pause`` ago waits, which turns a storm of events into a few passes. Until it is opened, by the replica that has
-    become the leader, it takes nothing in.
+    ``pause`` ago waits, which turns a storm of events into a few passes. A name that the API server asked to hold back
+    is held back, whatever happens to it. Until it is opened, by the replica that has become the leader, it takes
+    nothing in.
     """
 
     def __init__(self, *, clock: Callable[[], float], pause: float = 0.2) -> None:
@@ -30,6 +32,7 @@ class WorkQueue:
         self._dirty: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._ended: dict[Key, float] = {}
+        self._not_before: dict[Key, float] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
     def open(self) -> None:
@@ -45,7 +48,8 @@ class WorkQueue:
             return
         if key in self._waiting:
             return
-        rest = self._ended.get(key, -self._pause) + self._pause - self._clock()
+        now = self._clock()
+        rest = max(self._ended.get(key, now - self._pause) + self._pause, self._not_before.get(key, now)) - now
         if rest > 0:
             self.add_after(key, rest)
             return
@@ -73,12 +77,15 @@ class WorkQueue:
         self._failures[key] = failures + 1
         delay: float = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LAST_RETRY_SECONDS)
         delay = max(delay, at_least or 0) * (1 + random.uniform(0, JITTER))  # noqa: S311 - spreads load, no secret
+        if at_least:
+            self._not_before[key] = self._clock() + at_least
         self.add_after(key, delay)
         return delay
 
     def succeed(self, key: Key) -> None:
         """Forget earlier failures."""
         self._failures.pop(key, None)
+        self._not_before.pop(key, None)
 
     async def take(self) -> Key:
         """Wait for a name; the caller must call `done` with it."""
@@ -94,6 +101,7 @@ class WorkQueue:
         if gone:
             self._cancel_timer(key)
             self._failures.pop(key, None)
+            self._not_before.pop(key, None)
             self._ended.pop(key, None)
         else:
             self._ended[key] = self._clock()
@@ -108,10 +116,15 @@ class WorkQueue:
         return self._clock() - next(iter(self._waiting.values()))
 
     def close(self) -> None:
-        """Take nothing in any more and cancel all timers."""
+        """Take nothing in any more and forget everything; it can be opened again."""
         self._open = False
         for key in list(self._timers):
             self._cancel_timer(key)
+        while not self._order.empty():
+            self._order.get_nowait()
+        for names in (self._waiting, self._failures, self._not_before, self._ended, self._running, self._dirty):
+            names.clear()
+        QUEUE_LENGTH.set(0)
 
     def _add_due(self, key: Key) -> None:
         self._timers.pop(key, None)

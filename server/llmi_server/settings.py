@@ -17,7 +17,11 @@ from llmi_server.errors import StartupError
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
 """Variables with our prefix that belong to the project's development tools."""
 
-NOT_VERIFIABLE = {Task.EMBEDDINGS: "a vector has no answer in words to compare with"}
+NOT_VERIFIABLE = {
+    Task.EMBEDDINGS: "a vector has no answer in words to compare with",
+    Task.ZERO_SHOT_CLASSIFICATION: "a question would need labels too",
+    Task.RERANK: "a question would need documents too",
+}
 """Tasks that take no verify questions, and why."""
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseModel)

@@ -24,9 +24,11 @@ from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.embeddings import Embeddings
 from llmi_server.tasks.fill_mask import FillMask
+from llmi_server.tasks.rerank import Rerank
 from llmi_server.tasks.task import Task as TaskProtocol
 from llmi_server.tasks.text_classification import TextClassification
 from llmi_server.tasks.token_classification import TokenClassification
+from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_server.telemetry import Telemetry
 from llmi_server.web.app import create_app
 from llmi_server.web.server import DrainingServer
@@ -178,8 +180,12 @@ def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[
             return TextClassification(codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type)
         case Task.TOKEN_CLASSIFICATION:
             return TokenClassification(codec, limit=limit, labels=facts.labels)
+        case Task.ZERO_SHOT_CLASSIFICATION:
+            return ZeroShotClassification(codec, limit=limit, labels=facts.labels)
+        case Task.RERANK:
+            return Rerank(codec, limit=limit, labels=facts.labels)
         case Task.EMBEDDINGS:
-            return Embeddings(codec, limit=limit, normalize=loaded.normalize)
+            return Embeddings(codec, limit=limit, normalize=loaded.normalize, recipe=loaded.recipe)
         case Task.TEXT_GENERATION:
             raise AssertionError("an engine of its own does it")
 

@@ -134,7 +134,7 @@ def wait_for_opinion(space: Space, name: str) -> None:
         body = space.need("llmi", name)
         return bool(body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"])
 
-    eventually(look, f"the operator has an opinion of {name}")
+    eventually(look, f"the operator has an opinion of {name}", seconds=60)
 
 
 def test_every_right_is_used_and_none_is_missing(server, mode, tmp_path):
@@ -153,12 +153,16 @@ def test_every_right_is_used_and_none_is_missing(server, mode, tmp_path):
         for body in bodies:
             wait_for_opinion(space, body["metadata"]["name"])
         report_fetched(space)
-        eventually(lambda: space.kubectl("get", "configmaps", "-l", labels.OWNER_LABEL, "-o", "name"), "a pin is there")
+        eventually(
+            lambda: space.kubectl("get", "configmaps", "-l", labels.OWNER_LABEL, "-o", "name"),
+            "a pin is there",
+            seconds=60,
+        )
         # Everything that can be taken away, is.
         for body in bodies:
             small = make_body(body["metadata"]["name"], model={"claim": {"name": "models"}})
             space.kubectl("replace", "-f", "-", stdin=json.dumps(small))
-        eventually(all_rights_used)
+        eventually(all_rights_used, seconds=60)
     # The optional reader is tried and done without.
     optional = {("", "nodes", "list"), ("", "pods", "list")}
     assert asked(server, space.namespace)[1] <= (set() if CLUSTER_READER in mode.roles else optional)

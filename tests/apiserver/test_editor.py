@@ -137,7 +137,9 @@ def check_pod(pod: dict[str, Any], name: str) -> None:
 
 
 def wait_for_opinion(space: Space, name: str) -> None:
-    eventually(lambda: space.status(name).get("observedGeneration"), f"the operator has an opinion of {name}")
+    eventually(
+        lambda: space.status(name).get("observedGeneration"), f"the operator has an opinion of {name}", seconds=60
+    )
 
 
 def test_no_field_reaches_beyond_what_the_resource_is_for(space, editor, victim):

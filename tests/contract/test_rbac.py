@@ -49,6 +49,8 @@ def granted(rules):
 
 def needed():
     verbs = {(kind.group, kind.plural): {"list", "watch"} for kind in WATCHED}
+    # Before a pass writes, it reads its resource anew.
+    verbs[INFERENCE.group, INFERENCE.plural] |= {"get"}
     verbs[INFERENCE.group, f"{INFERENCE.plural}/status"] = {"patch"}
     verbs[INFERENCE.group, f"{INFERENCE.plural}/finalizers"] = {"update"}
     verbs["", "events"] |= {"create"}

@@ -44,5 +44,10 @@ async def test_not_alive_when_the_queue_does_not_move(ask, health):
     assert await ask("/livez") == (503, "the queue does not move")
 
 
+async def test_not_alive_when_a_watch_has_ended(ask, health):
+    health.longest_silence = lambda: 91
+    assert await ask("/livez") == (503, "a watch has ended: the API server answers, and is not asked")
+
+
 async def test_metrics_are_served(ask):
     assert "llmi_operator_passes_total" in (await ask("/metrics"))[1]

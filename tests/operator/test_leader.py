@@ -1,8 +1,10 @@
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from llmi_operator.errors import LeadershipLostError
+from llmi_operator.errors import ClusterError, LeadershipLostError
 from llmi_operator.kinds import LEASE
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_testing.fake_cluster import FakeCluster
@@ -83,6 +85,40 @@ async def test_a_leader_without_renewal_may_not_write_well_before_others_may(clu
     assert not one.may_write
     with pytest.raises(LeadershipLostError):
         await one.keep()
+
+
+async def test_after_it_was_lost_the_lease_can_be_had_again(cluster):
+    clock = Clock()
+    one = make_leader(cluster, "one", clock)
+    await one.acquire()
+    clock.now += 11
+    with pytest.raises(LeadershipLostError):
+        await one.keep()
+    await one.acquire()
+    assert one.may_write
+
+
+async def test_a_request_that_hangs_does_not_prolong_the_leadership(cluster):
+    terms = LeaseTerms("system", "lease", "one", duration=15, renew_deadline=0.2, retry=0.01)
+    one = Leader(cluster, terms, clock=time.monotonic, now=lambda: datetime(2026, 5, 1, tzinfo=UTC))
+    await one.acquire()
+    cluster.get = lambda *_: asyncio.sleep(60)
+    began = time.monotonic()
+    with pytest.raises(LeadershipLostError):
+        await one.keep()
+    assert time.monotonic() - began < 5
+
+
+async def test_an_api_server_that_asks_for_patience_gets_it(cluster):
+    one = make_leader(cluster, "one")
+    cluster.refusals["get", LEASE.name] = ClusterError(
+        verb="get", kind=LEASE.name, namespace="", name="", status=429, reason="", message="", retry_after=7
+    )
+    assert not await one._try()
+    assert one._pause == 7
+    cluster.refusals.clear()
+    assert await one._try()
+    assert one._pause == 0.001
 
 
 async def test_a_stolen_lease_ends_leadership_at_once(cluster):

@@ -27,3 +27,29 @@ def test_a_wrong_start_is_refused_with_its_own_exit_status(arguments, variables,
 
 def test_help_lists_every_setting():
     assert "LLMI_OPERATOR_SERVER_IMAGE=" in run("--help").stdout
+
+
+HANGING = """
+import asyncio, time
+import kopf
+from llmi_operator import __main__ as program
+
+program.HARD_EXIT_SECONDS = 0.5
+
+async def hang(*, memo, **_):
+    memo.stop.set()
+    await asyncio.sleep(0)
+    time.sleep(60)  # not even the event loop goes on
+
+async def find_nothing(_):
+    return ()
+
+kopf.operator = hang
+program.find_watched = find_nothing
+program.main()
+"""
+
+
+def test_a_process_that_hangs_on_its_way_out_is_ended_all_the_same():
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 4

@@ -145,8 +145,8 @@ async def test_an_event_that_cannot_be_posted_is_let_go(world):
 
 async def test_of_a_resource_that_is_being_deleted_nothing_is_made_and_what_holds_it_is_said(world):
     body = make_stored_body()
-    body["metadata"] |= {"deletionTimestamp": "2026-05-01T00:00:00Z", "resourceVersion": "999", "finalizers": ["x/y"]}
-    world.store.put(INFERENCE, body)
+    body["metadata"] |= {"deletionTimestamp": "2026-05-01T00:00:00Z", "finalizers": ["x/y"]}
+    world.store.put(INFERENCE, world.cluster.put(INFERENCE, body))
     assert not (await one_pass(world.parts, KEY)).gone
     assert world.cluster.writes() == [("status", "LLMInference", "bert")]
     assert "waits for the finalizer x/y" in world.status["why"]

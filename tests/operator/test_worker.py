@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from llmi_operator import worker
-from llmi_operator.kinds import DEPLOYMENT, INFERENCE
+from llmi_operator.kinds import DEPLOYMENT, INFERENCE, LEASE
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_operator.reconcile import Outcome, Parts
 from llmi_operator.store import Key, Store
@@ -23,8 +23,10 @@ async def world():
     terms = LeaseTerms("system", "lease", "me", duration=15, renew_deadline=10, retry=0.01)
     leader = Leader(cluster, terms, clock=time.monotonic, now=parts.now)
     queue = WorkQueue(clock=time.monotonic, pause=0.01)
-    task = asyncio.create_task(worker.run_workers(parts, queue, leader, 2))
-    yield cluster, queue
+    led = []
+    work = worker.run_workers(parts, queue, leader, 2, lambda: led.append("leads"))
+    task = asyncio.create_task(work)
+    yield cluster, queue, store, led
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     queue.close()
@@ -41,12 +43,31 @@ def made(cluster, name):
 
 
 async def test_a_new_leader_makes_a_pass_over_everything(world):
-    cluster, _ = world
+    cluster = world[0]
     await until(lambda: made(cluster, "one") and made(cluster, "two"))
 
 
+async def test_a_lost_lease_stops_all_work_until_it_is_ours_again(world):
+    cluster, queue = world[:2]
+    await until(lambda: made(cluster, "one") and made(cluster, "two"))
+    lease = cluster.find(LEASE, "lease", "system")
+    spec = lease["spec"]
+    cluster.put(LEASE, lease | {"spec": spec | {"holderIdentity": "thief", "renewTime": "later"}})
+    await until(lambda: not queue._open)
+    del cluster.objects[DEPLOYMENT.name, "models", "one"]
+    store_forgets(world)
+    lease = cluster.find(LEASE, "lease", "system")
+    cluster.put(LEASE, lease | {"spec": spec | {"holderIdentity": ""}})
+    await until(lambda: made(cluster, "one"))
+    assert world[3] == ["leads", "leads"]
+
+
+def store_forgets(world):
+    world[2].drop(DEPLOYMENT, world[2].get(DEPLOYMENT, Key("models", "one")))
+
+
 async def test_a_fault_in_one_pass_does_not_stop_the_others_and_is_tried_again(world, monkeypatch, caplog):
-    _, queue = world
+    queue = world[1]
     passes = []
 
     async def faulty(_, key):

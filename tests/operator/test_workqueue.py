@@ -112,3 +112,40 @@ async def test_a_replica_that_does_not_lead_collects_nothing(clock):
     queue.add(A)
     assert is_empty(queue)
     assert queue.oldest_seconds() == 0
+
+
+async def test_a_name_that_is_to_be_held_back_is_held_back_whatever_happens(queue, clock):
+    queue.add(A)
+    await queue.take()
+    assert queue.retry(A, at_least=5) >= 5
+    queue.done(A)
+    clock.now += 4
+    queue.add(A)
+    queue.add_after(A, 0)
+    await asyncio.sleep(0.05)
+    assert is_empty(queue)
+    clock.now += 1.1
+    queue.add(A)
+    assert await asyncio.wait_for(queue.take(), 5) == A
+
+
+async def test_after_success_nothing_is_held_back(queue, clock):
+    queue.retry(A, at_least=5)
+    queue.succeed(A)
+    queue.add(A)
+    assert await asyncio.wait_for(queue.take(), 5) == A
+
+
+async def test_a_closed_queue_forgets_everything_and_can_be_opened_again(queue, clock):
+    queue.add(A)
+    queue.add(B)
+    await queue.take()
+    queue.retry(A, at_least=100)
+    queue.close()
+    assert is_empty(queue)
+    assert queue.oldest_seconds() == 0
+    queue.add(B)
+    assert is_empty(queue)
+    queue.open()
+    queue.add(A)
+    assert await asyncio.wait_for(queue.take(), 5) == A

@@ -14,7 +14,10 @@ from llmi_api.v1alpha1.placement import Accelerator, Resources, Scheduling
 from llmi_api.v1alpha1.scaling import Autoscaling
 
 REPLICAS_OR_AUTOSCALING = "Set replicas or autoscaling, not both: the autoscaler decides how many replicas run."
-NO_SHORT_ANSWER = "verify does not go with task embeddings: a vector has no short answer to compare."
+NO_SHORT_ANSWER = (
+    "verify does not go with task embeddings, rerank or zero-shot-classification: they have no short answer to compare."
+)
+_NOT_VERIFIABLE = (Task.EMBEDDINGS, Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
 
 ONLY_GENERATED = "limits.maxOutputTokens goes with task text-generation only: other tasks' answers have no length."
 
@@ -25,7 +28,10 @@ class LLMInferenceSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             ("!(has(self.replicas) && has(self.autoscaling))", REPLICAS_OR_AUTOSCALING),
-            ("!has(self.verify) || self.task != 'embeddings'", NO_SHORT_ANSWER),
+            (
+                "!has(self.verify) || !(self.task in ['embeddings', 'rerank', 'zero-shot-classification'])",
+                NO_SHORT_ANSWER,
+            ),
             (
                 "!has(self.limits) || !has(self.limits.maxOutputTokens) || self.task == 'text-generation'",
                 ONLY_GENERATED,
@@ -88,7 +94,7 @@ class LLMInferenceSpec(Model):
     def _consistent(self) -> Self:
         if self.replicas is not None and self.autoscaling is not None:
             raise ValueError(REPLICAS_OR_AUTOSCALING)
-        if self.verify is not None and self.task is Task.EMBEDDINGS:
+        if self.verify is not None and self.task in _NOT_VERIFIABLE:
             raise ValueError(NO_SHORT_ANSWER)
         if self.limits.max_output_tokens is not None and self.task is not Task.TEXT_GENERATION:
             raise ValueError(ONLY_GENERATED)

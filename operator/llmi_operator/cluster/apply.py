@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from llmi_api import labels
 from llmi_operator.cluster.client import HANDOVER_MANAGER, Cluster
+from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by, is_leftover
 from llmi_operator.cluster.prune import prune
 from llmi_operator.errors import ClusterError
@@ -53,9 +54,10 @@ class Result:
 
 async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: Plan) -> Result:
     """Bring the children in line with the plan; every answer goes into the store at once."""
-    applying = _Applying(cluster, store, resource, Result())
+    confirmed = ConfirmedWrites(cluster, store, resource)
+    applying = _Applying(confirmed, store, resource, Result())
     # First, or an autoscaler that has just been switched off could still change the replicas we are about to set.
-    for error in await prune(cluster, store, resource, plan):
+    for error in await prune(confirmed, store, resource, plan):
         applying.result.note(error)
     guarded = await applying.apply_all(child for child in plan.children if child["kind"] in SURROUNDINGS)
     others = [child for child in plan.children if child["kind"] not in SURROUNDINGS]
@@ -76,7 +78,7 @@ async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: P
 class _Applying:
     """One plan on its way into the cluster."""
 
-    cluster: Cluster
+    cluster: ConfirmedWrites
     store: Store
     resource: Resource
     result: Result
@@ -100,7 +102,7 @@ class _Applying:
         manifest = {
             "apiVersion": DEPLOYMENT.api_version,
             "kind": DEPLOYMENT.name,
-            "metadata": {"name": key.name, "namespace": key.namespace, "uid": live["metadata"]["uid"]},
+            "metadata": {"name": key.name, "namespace": key.namespace, **_same(live)},
             "spec": {"replicas": replicas},
         }
         self.store.put(DEPLOYMENT, await self.cluster.apply(DEPLOYMENT, manifest, manager=HANDOVER_MANAGER))
@@ -137,9 +139,7 @@ class _Applying:
             edit = find_hand_edit(live, manifest, OWN_MANAGERS)
             if edit is not None:
                 self.result.hand_edits.append(edit)
-            # The uid makes sure that it still is the object that was looked at.
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
-        applied = await self.cluster.apply(kind, manifest)
+        applied = await self.cluster.apply(kind, manifest if live is None else _make_exact(manifest, live))
         self.store.put(kind, applied)
         self._remember_rewrite(kind, key, applied, manifest)
         logger.info("Applied child", extra={"kind": kind.name, **self._describe(key)})
@@ -156,6 +156,15 @@ class _Applying:
     def _describe(self, key: Key) -> dict[str, str]:
         # "name" is the logger's own field in a log record.
         return {"namespace": key.namespace, "inference": self.resource.name, "child": key.name}
+
+
+def _make_exact(manifest: Manifest, live: Object) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], **_same(live)}}
+
+
+def _same(live: Object) -> dict[str, str]:
+    """What makes sure that it still is the object that was looked at, and as it was."""
+    return {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
 
 
 def _describe_rewrite(live: Object, manifest: Manifest) -> Rewrite | None:

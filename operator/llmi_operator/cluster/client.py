@@ -1,6 +1,10 @@
 """The API server as the operator sees it: a protocol, and the real thing over ``kubernetes.aio``."""
 
 import json
+import logging
+import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import aiohttp
@@ -12,12 +16,14 @@ from llmi_operator.errors import ClusterError
 from llmi_operator.kinds import EVENT, INFERENCE, LEASE, Kind
 from llmi_operator.metrics import REQUESTS
 
+logger = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 HANDOVER_MANAGER = f"{labels.FIELD_MANAGER}-handover"
 """Takes ``spec.replicas`` over when autoscaling is switched on, and nothing else, ever."""
 _APPLY = "application/apply-patch+yaml"
 _PAGE = 500
+_LOGIN_SECONDS = 1.0
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 
 
@@ -53,23 +59,23 @@ class Cluster(Protocol):
 
 
 class ApiCluster:
-    """The real API server."""
+    """The real API server.
+
+    Attributes:
+        may_write: Asked before every write but those of the lease; a replica that has lost it must not even begin.
+        answering_since: Since when every request has been answered; None while they are not.
+    """
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
+        self._logged_in_at = time.monotonic()
+        self.may_write: Callable[[], bool] = lambda: True
+        self.answering_since: float | None = None
 
     @classmethod
     async def connect(cls, user_agent: str) -> "ApiCluster":
         """Log in with the pod's service account, or else with the kubeconfig."""
-        configuration = Configuration()
-        # As kopf does: the API server is reached directly, proxies of the environment are for other things.
-        configuration.client_session_kwargs = {"trust_env": False}
-        try:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        configuration.proxy = None
-        client = ApiClient(configuration)
+        client = ApiClient(await _log_in())
         client.user_agent = user_agent
         return cls(client)
 
@@ -184,6 +190,8 @@ class ApiCluster:
                 status=status, reason=reason, message=message, retry_after=retry_after,
             )  # fmt: skip
 
+        if method != "GET" and kind != LEASE and not self.may_write():
+            raise failed(0, "NotLeading", "the lease is not ours any more")
         pairs = [(key, value) for key, value in (query or {}).items() if value]
         try:
             request = await self._client.param_serialize(
@@ -198,8 +206,15 @@ class ApiCluster:
             answer = _decode(await response.read())  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             REQUESTS.labels(verb=verb, kind=kind.name, status="none").inc()
+            self.answering_since = None
             raise failed(0, "Unreachable", f"{type(error).__name__}: {error}") from error
         REQUESTS.labels(verb=verb, kind=kind.name, status=str(response.status)).inc()
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.answering_since = None
+        elif self.answering_since is None:
+            self.answering_since = time.monotonic()
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            await self._log_in_again()
         if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
             raise failed(
                 response.status,
@@ -208,6 +223,31 @@ class ApiCluster:
                 _read_seconds(response.headers.get("Retry-After")),
             )
         return answer
+
+    async def _log_in_again(self) -> None:
+        """Read the credentials anew: the token has expired, and a new one lies where the old one did."""
+        if time.monotonic() - self._logged_in_at < _LOGIN_SECONDS:
+            return
+        self._logged_in_at = time.monotonic()
+        try:
+            fresh = await _log_in()
+        except (config.ConfigException, OSError, ValueError) as error:
+            logger.warning("Could not read the credentials anew", extra={"error": str(error)})
+            return
+        configuration = self._client.configuration
+        configuration.api_key, configuration.refresh_api_key_hook = fresh.api_key, fresh.refresh_api_key_hook
+
+
+async def _log_in() -> Configuration:
+    configuration = Configuration()
+    # As kopf does: the API server is reached directly, proxies of the environment are for other things.
+    configuration.client_session_kwargs = {"trust_env": False}
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.proxy = None
+    return configuration
 
 
 def _decode(data: bytes) -> Object:

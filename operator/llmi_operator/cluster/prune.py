@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from llmi_operator.cluster.client import Cluster
+from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import is_controlled_by
 from llmi_operator.errors import ClusterError
 from llmi_operator.kinds import CHILDREN, LASTING, Kind
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 
 
-async def prune(cluster: Cluster, store: Store, resource: Resource, plan: Plan) -> list[ClusterError]:
+async def prune(cluster: ConfirmedWrites, store: Store, resource: Resource, plan: Plan) -> list[ClusterError]:
     """Delete every child of ours that is not in the plan.
 
     Returns:
@@ -36,7 +36,7 @@ async def prune(cluster: Cluster, store: Store, resource: Resource, plan: Plan) 
     return errors
 
 
-async def _delete(cluster: Cluster, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:
+async def _delete(cluster: ConfirmedWrites, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:
     """Delete an object exactly as it was looked at; one that has changed is looked at again."""
     for attempt in range(1, ATTEMPTS + 1):
         metadata = body["metadata"]

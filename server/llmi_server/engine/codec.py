@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialTokens:
-    """The tokens that tasks ask for, as texts, and whether decoding tidies blanks."""
+    """The tokens that tasks ask for, as texts, and two habits of the tokenizer.
+
+    Attributes:
+        mask: Stands for a word to be found.
+        padding: Fills up.
+        unknown: Stands for what the vocabulary lacks.
+        tidies: Whether decoding takes blanks before punctuation away.
+        typed: Whether the model is told which of two texts a token is from.
+    """
 
     mask: str | None
     padding: str | None
     unknown: str | None
     tidies: bool = False
+    typed: bool = False
 
 
 class HuggingFaceCodec:
@@ -37,6 +46,7 @@ class HuggingFaceCodec:
         self._backend.no_padding()
         self._backend.no_truncation()
         self._tidies = special.tidies and type(backend.model).__name__ != "BPE"
+        self._typed = special.typed
         self._vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
         self.mask_token: str | None = special.mask
         self.mask_token_id = self._id(special.mask)
@@ -47,7 +57,7 @@ class HuggingFaceCodec:
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise whole texts with special tokens, without padding or truncation."""
         encodings = self._backend.encode_batch(list(texts)) if len(texts) > 1 else [self._backend.encode(texts[0])]
-        return [_from_encoding(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
+        return [self._encoded(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
 
     def truncate(self, text: EncodedText, limit: int, *, keep_end: bool = False) -> EncodedText:
         """Shorten a text to ``limit`` tokens, special tokens kept, as the tokenizer itself does."""
@@ -55,7 +65,21 @@ class HuggingFaceCodec:
         direction: Literal["left", "right"] = "left" if keep_end else "right"
         room = max(0, limit - self._backend.num_special_tokens_to_add(is_pair=False))
         encoding.truncate(room, direction=direction)
-        return _from_encoding(self._backend.post_process(encoding), text.text)
+        return self._encoded(self._backend.post_process(encoding), text.text)
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:
+        """Tokenise pairs of texts, each pair as one sequence, without padding or truncation."""
+        encodings = self._backend.encode_batch(list(pairs))
+        return [self._encoded(encoding, first) for encoding, (first, _) in zip(encodings, pairs, strict=True)]
+
+    def truncate_pair(self, pair: tuple[str, str], limit: int, *, shorten: int) -> EncodedText | None:
+        """Shorten one text of a pair so that the whole has ``limit`` tokens; None if the other leaves no room."""
+        parts = [self._backend.encode(text, add_special_tokens=False) for text in pair]
+        room = limit - self._backend.num_special_tokens_to_add(is_pair=True) - len(parts[1 - shorten].ids)
+        if room < 1:
+            return None
+        parts[shorten].truncate(room)
+        return self._encoded(self._backend.post_process(parts[0], parts[1]), pair[0])
 
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
         """Return the text of token ids."""
@@ -82,6 +106,15 @@ class HuggingFaceCodec:
         pieces = self._backend.encode(word, add_special_tokens=False).ids
         return pieces[0] if pieces else None
 
+    def _encoded(self, encoding: Encoding, text: str) -> EncodedText:
+        return EncodedText(
+            ids=tuple(encoding.ids),
+            type_ids=tuple(encoding.type_ids) if self._typed else (0,) * len(encoding.ids),
+            special=tuple(map(bool, encoding.special_tokens_mask)),
+            offsets=tuple(encoding.offsets),
+            text=text,
+        )
+
     def _id(self, token: str | None) -> int | None:
         return None if token is None else self._vocabulary.get(token)
 
@@ -93,10 +126,12 @@ def from_transformers(tokenizer: "PreTrainedTokenizerBase") -> HuggingFaceCodec:
         padding=tokenizer.pad_token,
         unknown=tokenizer.unk_token,
         tidies=bool(tokenizer.clean_up_tokenization_spaces),
+        typed=_TYPES in tokenizer.model_input_names,
     )
     return HuggingFaceCodec(tokenizer.backend_tokenizer, special)
 
 
+_TYPES = "token_type_ids"
 _WORD_PIECES = {"mask_token": "[MASK]", "pad_token": "[PAD]", "unk_token": "[UNK]"}
 _SENTENCES = {"mask_token": "<mask>", "pad_token": "<pad>", "unk_token": "<unk>"}
 _KNOWN_CLASSES: dict[str, Mapping[str, str]] = {
@@ -141,6 +176,7 @@ def from_files(folder: Path, config: Mapping[str, Any]) -> HuggingFaceCodec | No
         padding=whole.get("pad_token"),
         unknown=whole.get("unk_token"),
         tidies=bool(config.get("clean_up_tokenization_spaces", False)),
+        typed=_TYPES in config.get("model_input_names", [_TYPES] if name == "Bert" else []),
     )
     return HuggingFaceCodec(backend, special)
 
@@ -171,13 +207,3 @@ def _tidied(text: str) -> str:
                           (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")):  # fmt: skip
         text = text.replace(spaced, close)
     return text
-
-
-def _from_encoding(encoding: Encoding, text: str) -> EncodedText:
-    return EncodedText(
-        ids=tuple(encoding.ids),
-        type_ids=tuple(encoding.type_ids),
-        special=tuple(map(bool, encoding.special_tokens_mask)),
-        offsets=tuple(encoding.offsets),
-        text=text,
-    )

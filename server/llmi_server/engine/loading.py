@@ -27,13 +27,18 @@ _MIB = 1 << 20
 _RUNTIME_BYTES = 350 * _MIB
 """What Python, PyTorch and Transformers take besides the weights."""
 
+_SHARE_OF_OVERHEAD = 10
+"""Of the weights, what their layout for the processor and the work on a batch take besides: one in so many parts."""
+
 _CPU_TOKENS_PER_THREAD = 512
 _ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2}
 _AUTO_CLASSES = {
     Task.FILL_MASK: "AutoModelForMaskedLM",
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
     Task.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Task.ZERO_SHOT_CLASSIFICATION: "AutoModelForSequenceClassification",
     Task.EMBEDDINGS: "AutoModel",
+    Task.RERANK: "AutoModelForSequenceClassification",
     Task.TEXT_GENERATION: "AutoModelForCausalLM",
 }
 
@@ -58,6 +63,7 @@ class _Inspected:
     tokenizer_config: dict[str, Any]
     weights: list[Path]
     pooling: files.Pooling
+    recipe: files.TextRecipe
     max_tokens: int
 
 
@@ -79,6 +85,7 @@ class Parts:
     model: "PreTrainedModel"
     facts: ModelFacts
     pooling: files.Pooling
+    recipe: files.TextRecipe
     threads: int
 
 
@@ -157,7 +164,7 @@ def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
         _facts(prepared, engine=NAME, labels=labels, problem_type=found.config.get("problem_type")), padding_free=True
     )
     engine = PaddingFreeEngine(encoder=encoder, head=head, task=request.task, facts=facts, pooling=found.pooling.mode)
-    return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize)
+    return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize, recipe=found.recipe)
 
 
 def _load_parts(prepared: _Prepared, watcher: LoadWatcher) -> Parts:
@@ -176,7 +183,14 @@ def _load_parts(prepared: _Prepared, watcher: LoadWatcher) -> Parts:
         labels=_labels(model, request.task),
         problem_type=getattr(model.config, "problem_type", None),
     )
-    return Parts(tokenizer=tokenizer, model=model, facts=facts, pooling=found.pooling, threads=prepared.threads)
+    return Parts(
+        tokenizer=tokenizer,
+        model=model,
+        facts=facts,
+        pooling=found.pooling,
+        recipe=found.recipe,
+        threads=prepared.threads,
+    )
 
 
 def _inspect(request: LoadRequest) -> _Inspected:
@@ -192,6 +206,7 @@ def _inspect(request: LoadRequest) -> _Inspected:
         tokenizer_config=tokenizer_config,
         weights=weights,
         pooling=files.read_pooling(request.folder) if embeds else files.Pooling(),
+        recipe=files.read_text_recipe(request.folder) if embeds else files.TextRecipe(),
         max_tokens=fitness.token_limit(config, tokenizer_config, made_for=made_for),
     )
 
@@ -205,7 +220,7 @@ def _refuse_if_too_large(
 ) -> None:
     weights = files.weight_bytes(found.weights, _ELEMENT_BYTES[precision])
     more = request.more_bytes(found.config, _ELEMENT_BYTES[precision]) if request.more_bytes else 0
-    needed = weights + more + _RUNTIME_BYTES
+    needed = weights + weights // _SHARE_OF_OVERHEAD + more + _RUNTIME_BYTES
     watcher.predict(memory_bytes=needed)
     if needed > free:
         raise StartupError(
@@ -343,11 +358,11 @@ def _assemble(parts: Parts, task: Task) -> LoadedModel:
         pooling=parts.pooling.mode,
         padding_id=codec.pad_token_id or 0,
     )
-    return LoadedModel(engine=engine, codec=codec, normalize=parts.pooling.normalize)
+    return LoadedModel(engine=engine, codec=codec, normalize=parts.pooling.normalize, recipe=parts.recipe)
 
 
 def _labels(model: "PreTrainedModel", task: Task) -> tuple[str, ...]:
-    if task not in (Task.TEXT_CLASSIFICATION, Task.TOKEN_CLASSIFICATION):
+    if task in (Task.FILL_MASK, Task.EMBEDDINGS):
         return ()
     names = {int(number): str(name) for number, name in (model.config.id2label or {}).items()}
     return tuple(names[number] for number in sorted(names))

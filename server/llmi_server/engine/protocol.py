@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi_server.model.files import TextRecipe
+
 Output = NDArray[np.float32]
 
 
@@ -75,8 +77,8 @@ class Engine(Protocol):
     def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
         """Return one array for each text, in order.
 
-        Shapes: fill-mask [positions, vocabulary] logits; text classification [labels] logits; token classification
-        [tokens, labels] logits; embeddings [dimensions], pooled and not normalised.
+        Shapes: fill-mask [positions, vocabulary] logits; text and zero-shot classification and rerank [labels] logits;
+        token classification [tokens, labels] logits; embeddings [dimensions], pooled and not normalised.
 
         Raises:
             EngineOutOfMemoryError: The batch did not fit into memory.
@@ -129,6 +131,14 @@ class TextCodec(Protocol):
         """Shorten a text to ``limit`` tokens, special tokens kept, as the tokenizer itself does."""
         ...
 
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:
+        """Tokenise pairs of texts, each pair as one sequence, without padding or truncation."""
+        ...
+
+    def truncate_pair(self, pair: tuple[str, str], limit: int, *, shorten: int) -> EncodedText | None:
+        """Shorten one text of a pair so that the whole has ``limit`` tokens; None if the other leaves no room."""
+        ...
+
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
         """Return the text of token ids."""
         ...
@@ -153,3 +163,4 @@ class LoadedModel:
     engine: Engine
     codec: TextCodec
     normalize: bool = field(default=True)
+    recipe: TextRecipe = field(default_factory=TextRecipe)

@@ -1,5 +1,6 @@
 """The engine on PyTorch and Transformers. Only this file and ``loading`` import them."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -26,11 +27,14 @@ class TransformersEngine:
         self._facts = facts
         self._padding_id = padding_id
         self._device = model.device
+        self._takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._pick: Callable[[ModelResult, torch.Tensor, Sequence[EncodedText]], list[Output]] = {
             Task.FILL_MASK: _logits_at_positions,
             Task.TEXT_CLASSIFICATION: _logits_of_texts,
             Task.TOKEN_CLASSIFICATION: _logits_of_tokens,
-            Task.EMBEDDINGS: {"mean": _mean, "cls": _first, "max": _maximum}[pooling],
+            Task.ZERO_SHOT_CLASSIFICATION: _logits_of_texts,
+            Task.RERANK: _logits_of_texts,
+            Task.EMBEDDINGS: {"mean": _mean, "cls": _first, "max": _maximum, "last": _last}[pooling],
         }[task]
 
     @property
@@ -47,7 +51,7 @@ class TransformersEngine:
         """
         ids, mask = self._padded(batch)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        if any(any(text.type_ids) for text in batch):
+        if self._takes_types and any(any(text.type_ids) for text in batch):
             inputs["token_type_ids"] = self._padded_types(batch, ids.shape[1])
         try:
             return self._pick(self._model(**inputs), mask, batch)
@@ -109,6 +113,11 @@ def _mean(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText])
 
 def _first(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all
     return list(_to_numpy(result.last_hidden_state[:, 0]))
+
+
+def _last(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:
+    rows = torch.arange(len(batch), device=mask.device)
+    return list(_to_numpy(result.last_hidden_state[rows, mask.sum(dim=1) - 1]))
 
 
 def _maximum(result: ModelResult, mask: torch.Tensor, batch: Sequence[EncodedText]) -> list[Output]:  # noqa: ARG001 - one signature for all

@@ -119,6 +119,12 @@ class InferenceService:
 
     def _encode(self, texts: Sequence[str], parameters: TaskParameters) -> list[EncodedText]:
         encoded = self._task.encode(texts, parameters)
+        if len(encoded) > self._limits.max_inputs:
+            raise InvalidRequestError(
+                f"The request asks {len(encoded)} questions, one for each label of each text, and the limit is"
+                f" {self._limits.max_inputs}.",
+                param="parameters",
+            )
         tokens = sum(map(len, encoded))
         if tokens > self._limits.max_tokens:
             raise InvalidRequestError(
@@ -129,7 +135,7 @@ class InferenceService:
     def _answer(
         self, encoded: Sequence[EncodedText], outputs: Sequence[Output], parameters: TaskParameters
     ) -> list[object]:
-        return [self._task.answer(text, output, parameters) for text, output in zip(encoded, outputs, strict=True)]
+        return self._task.answers(encoded, outputs, parameters)
 
     async def _on_worker(self, work: Callable[[*_Arguments], _ResultT], *arguments: *_Arguments) -> _ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)

@@ -25,4 +25,4 @@ def warm_up(*, task: Task[Any], parameters: TaskParameters, runner: BatchRunner,
         result = results.get()
         if isinstance(result, Exception):
             raise result
-        task.answer(encoded[0], result[0], parameters)
+        task.answers(encoded, result, parameters)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Pooling:
     """How token vectors become one text vector.
 
     Attributes:
-        mode: ``mean``, ``cls`` or ``max``.
+        mode: ``mean``, ``cls``, ``max`` or ``last``.
         normalize: Whether the vector is scaled to length 1.
     """
 
@@ -121,6 +121,39 @@ def read_pooling(folder: Path) -> Pooling:
     return Pooling(mode=mode, normalize="Normalize" in kinds)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextRecipe:
+    """What a Sentence Transformers model wants done to a text before it is tokenised.
+
+    Attributes:
+        prompts: Texts that are put before it, by name.
+        default_prompt: Name of the prompt where the request names none.
+        lower_case: Whether it is made lower case.
+    """
+
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    lower_case: bool = False
+
+
+def read_text_recipe(folder: Path) -> TextRecipe:
+    """Return what the model's own files say about texts; nothing where they are silent.
+
+    Raises:
+        StartupError: They contradict themselves, or ask for what this server does not do.
+    """
+    content = read_optional_json(folder / "config_sentence_transformers.json")
+    stated = content.get("prompts")
+    prompts = {str(name): str(text) for name, text in stated.items() if text} if isinstance(stated, dict) else {}
+    default = content.get("default_prompt_name")
+    if default is not None and default not in (stated or {}):
+        raise invalid(f"config_sentence_transformers.json has no prompt {str(default)[:80]}, its default.")
+    if prompts and read_optional_json(folder / "1_Pooling" / "config.json").get("include_prompt") is False:
+        raise invalid("1_Pooling/config.json leaves prompts out of the pooling, which this server does not do.")
+    lower = read_optional_json(folder / "sentence_bert_config.json").get("do_lower_case") is True
+    return TextRecipe(prompts=prompts, default_prompt=default if default in prompts else None, lower_case=lower)
+
+
 def max_sequence_tokens(folder: Path) -> int | None:
     """Return the length that a Sentence Transformers model was made for, if it says."""
     value = read_optional_json(folder / "sentence_bert_config.json").get("max_seq_length")
@@ -147,7 +180,7 @@ def invalid(message: str) -> StartupError:
 
 
 def _pooling_mode(config: dict[str, Any]) -> str:
-    names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+    names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max", "lasttoken": "last"}
     wanted = [
         key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value
     ]
@@ -160,7 +193,7 @@ def _pooling_mode(config: dict[str, Any]) -> str:
     if not wanted:
         return "mean"
     if len(wanted) > 1 or wanted[0] not in names:
-        raise invalid(f"The pooling {' and '.join(wanted)} is not one that this server does (mean, cls or max).")
+        raise invalid(f"The pooling {' and '.join(wanted)} is not one that this server does (mean, cls, max or last).")
     return names[wanted[0]]
 
 

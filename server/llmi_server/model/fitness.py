@@ -12,7 +12,12 @@ _ENCODER = (Task.EMBEDDINGS,)
 _TASKS_BY_ENDING: dict[str, tuple[Task, ...]] = {
     "ForMaskedLM": (Task.FILL_MASK, *_ENCODER),
     "ForPreTraining": (Task.FILL_MASK, *_ENCODER),
-    "ForSequenceClassification": (Task.TEXT_CLASSIFICATION, *_ENCODER),
+    "ForSequenceClassification": (
+        Task.TEXT_CLASSIFICATION,
+        Task.ZERO_SHOT_CLASSIFICATION,
+        Task.RERANK,
+        *_ENCODER,
+    ),
     "ForTokenClassification": (Task.TOKEN_CLASSIFICATION, *_ENCODER),
     "ForQuestionAnswering": _ENCODER,
     "ForMultipleChoice": _ENCODER,

@@ -14,6 +14,9 @@ class EmbeddingRequest(RequestBody):
     input: Annotated[str | list[str], Field(description="One text or several. Token ids are not taken.")]
     encoding_format: Literal["float", "base64"] = Field(default="float", description="Form of the vectors.")
     user: str | None = Field(default=None, description="Taken and ignored.")
+    prompt_name: str | None = Field(
+        default=None, max_length=200, description="Which of the model's prompts is put before each text (an extension)."
+    )
     truncate: bool | None = Field(default=None, description="Cut inputs that are too long (an extension).")
 
 

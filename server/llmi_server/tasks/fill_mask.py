@@ -9,7 +9,7 @@ from pydantic import Field
 
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import InvalidRequestError
-from llmi_server.tasks.task import TaskParameters, encode_within
+from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
 _DEFAULT_TOP_K = 5
 
@@ -21,7 +21,7 @@ class FillMaskParameters(TaskParameters):
     targets: list[str] | str | None = Field(default=None, description="Only these words are considered.")
 
 
-class FillMask:
+class FillMask(OneByOne[FillMaskParameters]):
     """Answers as the Transformers pipeline does: a list for one mask, a list of lists for several."""
 
     def __init__(self, codec: TextCodec, *, limit: int) -> None:

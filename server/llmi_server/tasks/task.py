@@ -1,7 +1,7 @@
 """What all tasks have in common."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,27 +20,86 @@ class TaskParameters(BaseModel):
     truncation_direction: Direction | None = Field(default=None, description="Which end is cut off; right if absent.")
 
 
+ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ParametersT_contra = TypeVar("ParametersT_contra", bound=TaskParameters, contravariant=True)
 
 
 class Task(Protocol[ParametersT_contra]):
-    """One thing a model can be asked to do. Both methods run on a worker thread."""
+    """One thing a model can be asked to do. All methods run on a worker thread."""
 
     def encode(self, texts: Sequence[str], parameters: ParametersT_contra) -> list[EncodedText]:
-        """Tokenise the texts.
+        """Tokenise the texts; a task that asks the model several times about a text gives as many for each.
 
         Raises:
             InvalidRequestError: A text is empty, too long or lacks what the task needs.
         """
         ...
 
-    def answer(self, text: EncodedText, output: Output, parameters: ParametersT_contra) -> object:
-        """Return the JSON-ready answer for one text."""
+    def answers(
+        self, texts: Sequence[EncodedText], outputs: Sequence[Output], parameters: ParametersT_contra
+    ) -> list[object]:
+        """Return the JSON-ready answers, in order, from what `encode` gave and what the engine made of it."""
         ...
 
     def brief(self, text: EncodedText, output: Output) -> str:
         """Return the answer for one text in a few words, as people write what they expect."""
         ...
+
+
+class OneByOne(Generic[ParametersT]):
+    """A task that asks the model once about each text."""
+
+    def answer(self, text: EncodedText, output: Output, parameters: ParametersT) -> object:
+        """Return the JSON-ready answer for one text."""
+        raise NotImplementedError
+
+    def answers(self, texts: Sequence[EncodedText], outputs: Sequence[Output], parameters: ParametersT) -> list[object]:
+        """Return one answer for each text."""
+        return [self.answer(text, output, parameters) for text, output in zip(texts, outputs, strict=True)]
+
+
+def encode_pairs_within(
+    codec: TextCodec,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    limit: int,
+    parameters: TaskParameters,
+    shorten: int,
+    index_of: Callable[[int], int] = lambda number: number,
+) -> list[EncodedText]:
+    """Tokenise pairs of texts and hold them to ``limit`` tokens.
+
+    Args:
+        codec: The tokenizer.
+        pairs: The pairs.
+        limit: Most tokens of a pair.
+        parameters: Whether to cut.
+        shorten: Which text of a pair is cut, 0 or 1.
+        index_of: Place of a pair's input in the request.
+
+    Raises:
+        InputTooLongError: A pair is longer, and truncation was not asked for or does not help.
+    """
+    encoded = codec.encode_pairs(pairs)
+    for number, (pair, whole) in enumerate(zip(pairs, encoded, strict=True)):
+        if len(whole) <= limit:
+            continue
+        shorter = codec.truncate_pair(pair, limit, shorten=shorten) if parameters.truncate else None
+        if shorter is None:
+            raise InputTooLongError(tokens=len(whole), limit=limit, index=index_of(number))
+        encoded[number] = shorter
+    return encoded
+
+
+def refuse_blank(texts: Sequence[str], *, param: str = "inputs") -> None:
+    """Refuse texts without anything in them.
+
+    Raises:
+        InvalidRequestError: A text is blank.
+    """
+    for index, text in enumerate(texts):
+        if not text.strip():
+            raise InvalidRequestError(f"{param} {index} is empty." if index else f"{param} is empty.", param=param)
 
 
 def encode_within(

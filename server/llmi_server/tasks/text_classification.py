@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
-from llmi_server.tasks.task import TaskParameters, encode_within
+from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
 ScoreFunction = Literal["sigmoid", "softmax", "none"]
 
@@ -25,7 +25,7 @@ class TextClassificationParameters(TaskParameters):
     )
 
 
-class TextClassification:
+class TextClassification(OneByOne[TextClassificationParameters]):
     """Answers a list of label and score, best first, for each text."""
 
     def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str], problem_type: str | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
-from llmi_server.tasks.task import TaskParameters, encode_within
+from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
 
@@ -37,7 +37,7 @@ class _Piece:
     score: float = 0.0
 
 
-class TokenClassification:
+class TokenClassification(OneByOne[TokenClassificationParameters]):
     """Answers a list of entities for each text."""
 
     def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str]) -> None:

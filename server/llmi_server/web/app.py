@@ -19,6 +19,7 @@ from llmi_server.web.error_responses import count_rejection, from_framework, to_
 from llmi_server.web.gate import Gate
 from llmi_server.web.health_routes import health_routes
 from llmi_server.web.model_routes import model_routes
+from llmi_server.web.rerank_routes import rerank_routes
 from llmi_server.web.task_routes import task_routes
 from llmi_server.web.text_generation_routes import text_generation_routes
 
@@ -42,6 +43,7 @@ def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSe
     app.include_router(health_routes(lifecycle, telemetry, settings))
     app.include_router(model_routes(settings.model_name))
     app.include_router(embedding_routes(lifecycle, settings))
+    app.include_router(rerank_routes(lifecycle, settings))
     app.include_router(chat_routes(lifecycle, telemetry, settings))
     app.include_router(completion_routes(lifecycle, telemetry, settings))
     if settings.task is Task.TEXT_GENERATION:

@@ -40,7 +40,8 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
         body = await read_body(request, EmbeddingRequest, settings)
         require_served(body.model, settings.model_name, param="model")
         texts = [body.input] if isinstance(body.input, str) else body.input
-        answers = await while_connected(request, service.run(texts, EmbeddingParameters(truncate=body.truncate)))
+        parameters = EmbeddingParameters(truncate=body.truncate, prompt_name=body.prompt_name)
+        answers = await while_connected(request, service.run(texts, parameters))
         content = await asyncio.to_thread(_render, answers, body)
         return Response(content, media_type="application/json")
 

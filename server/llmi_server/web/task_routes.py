@@ -2,23 +2,30 @@
 
 import asyncio
 import json
+from typing import cast
 
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llmi_api.launch import Task
 from llmi_server.inference.lifecycle import Lifecycle
-from llmi_server.inference.service import InferenceService
-from llmi_server.schema.hugging_face import TASK_REQUESTS
+from llmi_server.inference.service import Answers, InferenceService
+from llmi_server.schema.hugging_face import (
+    TASK_REQUESTS,
+    EmbeddingTaskRequest,
+    RerankTaskRequest,
+    TaskRequest,
+    TextClassificationRequest,
+)
 from llmi_server.settings import ServeSettings
+from llmi_server.tasks.rerank import ranked
 from llmi_server.web.body import read_body
 from llmi_server.web.disconnect import while_connected
 from llmi_server.web.documented import ERRORS, takes
 from llmi_server.web.model_routes import require_served
 
-_ALWAYS_A_LIST = frozenset({Task.TEXT_CLASSIFICATION, Task.EMBEDDINGS})
-"""Tasks whose answer is a list over inputs even for one text, as Hugging Face's inference API has it."""
+_ALWAYS_A_LIST = (TextClassificationRequest, EmbeddingTaskRequest)
+"""Requests whose answer is a list over inputs even for one text, as Hugging Face's inference API has it."""
 
 
 def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
@@ -30,9 +37,7 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         service = lifecycle.service(InferenceService)
         body = await read_body(request, kind, settings)
         answers = await while_connected(request, service.run(body.texts, body.chosen_parameters))
-        single = isinstance(body.inputs, str) and settings.task not in _ALWAYS_A_LIST
-        content = answers.answers[0] if single else answers.answers
-        return Response(await asyncio.to_thread(_render, content), media_type="application/json")
+        return Response(await asyncio.to_thread(_render, _shaped(body, answers)), media_type="application/json")
 
     @router.post("/", openapi_extra=takes(kind), responses=ERRORS)
     async def run_task(request: Request) -> Response:
@@ -46,6 +51,13 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         return await run(request)
 
     return router
+
+
+def _shaped(body: TaskRequest | RerankTaskRequest, answers: Answers) -> object:
+    if isinstance(body, RerankTaskRequest):
+        return [{"index": place, "score": score} for place, score in ranked(cast("list[float]", answers.answers))]
+    single = isinstance(body.inputs, str) and not isinstance(body, _ALWAYS_A_LIST)
+    return answers.answers[0] if single else answers.answers
 
 
 def _render(content: object) -> bytes:

@@ -1,9 +1,11 @@
 """Answers are the Transformers pipeline's, for every task and family."""
 
+import inspect
 import warnings
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from transformers import AutoTokenizer
 
@@ -102,6 +104,49 @@ def test_token_classification_answers_as_the_pipeline_does(family):
                 expected = [judge(text, aggregation_strategy=strategy, ignore_labels=[]) for text in TEXTS]
             assert_same(server.http.post("/", json=body).json(), expected)
         assert_same(server.http.post("/", json={"inputs": TEXTS[0]}).json(), judge(TEXTS[0]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_zero_shot_classification_answers_as_the_pipeline_does(family):
+    folder = small_model(family, "inference")
+    judge = pipeline("zero-shot-classification", folder)
+    labels = ["weather", "food", "a capital city"]
+    task = Task.ZERO_SHOT_CLASSIFICATION
+    with running_server(load(folder, task), task=task) as server:
+        for options in ({}, {"multi_label": True}, {"hypothesis_template": "It is about {}"}):
+            expected = [judge(text, labels, **options) for text in TEXTS]
+            body = {"inputs": TEXTS, "parameters": {"candidate_labels": labels, **options}}
+            answer = server.http.post("/", json=body).json()
+            for one, other in zip(answer, expected, strict=True):
+                assert [element["label"] for element in one] == other["labels"]
+                assert [element["score"] for element in one] == pytest.approx(other["scores"], abs=1e-4)
+        alone = {"inputs": TEXTS[0], "parameters": {"candidate_labels": "food"}}
+        assert server.http.post("/", json=alone).json()[0]["score"] == pytest.approx(
+            judge(TEXTS[0], ["food"])["scores"][0], abs=1e-4
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rerank_scores_as_the_model_itself_does(family):
+    folder = small_model(family, "rerank")
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(str(folder)).eval()
+    takes = inspect.signature(model.forward).parameters
+    expected = []
+    for text in TEXTS:
+        inputs = tokenizer("What is cold?", text, return_tensors="pt")
+        with torch.inference_mode():
+            logit = model(**{key: value for key, value in inputs.items() if key in takes}).logits[0, 0]
+        expected.append(float(torch.sigmoid(logit)))
+    body = {"model": "test-model", "query": "What is cold?", "documents": TEXTS}
+    with running_server(load(folder, Task.RERANK), task=Task.RERANK) as server:
+        results = server.http.post("/v1/rerank", json=body).json()["results"]
+    assert [entry["relevance_score"] for entry in results] == sorted(
+        (entry["relevance_score"] for entry in results), reverse=True
+    )
+    for entry in results:
+        assert entry["relevance_score"] == pytest.approx(expected[entry["index"]], abs=1e-4)
+        assert entry["document"]["text"] == TEXTS[entry["index"]]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

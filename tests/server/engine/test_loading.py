@@ -12,6 +12,8 @@ from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine import loading
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.errors import StartupError
+from llmi_server.tasks.rerank import Rerank
+from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_testing.models import small_model
 from llmi_testing.watching import Watching
 
@@ -169,8 +171,9 @@ def test_pooling_and_normalisation_are_the_models(model):
     (model / "1_Pooling").mkdir()
     (model / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
     results = {}
-    for mode in ("cls_token", "max_tokens", "mean_tokens"):
-        chosen = {f"pooling_mode_{name}": name == mode for name in ("cls_token", "max_tokens", "mean_tokens")}
+    modes = ("cls_token", "max_tokens", "mean_tokens", "lasttoken")
+    for mode in modes:
+        chosen = {f"pooling_mode_{name}": name == mode for name in modes}
         change_json(model / "1_Pooling" / "config.json", **chosen)
         loaded = load(model, Task.EMBEDDINGS)
         assert loaded.normalize is False
@@ -179,7 +182,19 @@ def test_pooling_and_normalisation_are_the_models(model):
         alone = loaded.engine.compute(loaded.codec.encode(["Snow"]))[0]
         assert short == pytest.approx(alone, abs=1e-4)
         results[mode] = tuple(short)
-    assert len(set(results.values())) == 3
+    assert len(set(results.values())) == 4
+
+
+def test_a_classifier_without_entailment_does_no_zero_shot(tmp_path):
+    loaded = load(small_model("bert", "text-classification"), Task.ZERO_SHOT_CLASSIFICATION)
+    with pytest.raises(StartupError, match="no label entailment"):
+        ZeroShotClassification(loaded.codec, limit=9, labels=loaded.engine.facts.labels)
+
+
+def test_a_classifier_of_several_labels_does_no_rerank(tmp_path):
+    loaded = load(small_model("bert", "text-classification"), Task.RERANK)
+    with pytest.raises(StartupError, match="gives 3 numbers"):
+        Rerank(loaded.codec, limit=9, labels=loaded.engine.facts.labels)
 
 
 def test_an_unknown_pooling_is_told(model):

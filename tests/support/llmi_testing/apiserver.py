@@ -255,6 +255,9 @@ class ApiServer:
             f"--root-ca-file={self.folder / 'ca.crt'}",
             "--leader-elect=false",
             "--secure-port=0",
+            # Many namespaces come and go at once: with the default of 20 requests a second everything waits.
+            "--kube-api-qps=300",
+            "--kube-api-burst=500",
         )
         # Its first visible work: from then on pods can be made.
         self._wait("kube-controller-manager", self._has_default_account)

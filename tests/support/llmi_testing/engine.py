@@ -12,6 +12,12 @@ from llmi_server.engine.protocol import EncodedText, LoadedModel, ModelFacts, Ou
 DIMENSIONS = 4
 LABELS = ("bad", "good", "neutral")
 MAX_TOKENS = 32
+_LABELS: dict[Task, tuple[str, ...]] = {
+    Task.TEXT_CLASSIFICATION: LABELS,
+    Task.TOKEN_CLASSIFICATION: LABELS,
+    Task.ZERO_SHOT_CLASSIFICATION: ("entailment", "neutral", "contradiction"),
+    Task.RERANK: ("relevance",),
+}
 
 
 class FakeCodec:
@@ -31,6 +37,15 @@ class FakeCodec:
         kept = words[len(words) - limit + 2 :] if keep_end else words[: limit - 2]
         return replace(self._encode(" ".join(kept)), text=text.text)
 
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:
+        return [self._encode_pair(pair) for pair in pairs]
+
+    def truncate_pair(self, pair: tuple[str, str], limit: int, *, shorten: int) -> EncodedText | None:
+        words = [text.split() for text in pair]
+        room = limit - 3 - len(words[1 - shorten])
+        words[shorten] = words[shorten][: max(room, 0)]
+        return self._encode_pair((" ".join(words[0]), " ".join(words[1]))) if room > 0 else None
+
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str:
         return " ".join(str(i) for i in ids if i > 3 or not skip_special)
 
@@ -42,6 +57,10 @@ class FakeCodec:
 
     def candidate(self, word: str) -> int | None:
         return word_id(word) if word.strip() else None
+
+    def _encode_pair(self, pair: tuple[str, str]) -> EncodedText:
+        whole = self._encode(f"{pair[0]} [SEP] {pair[1]}")
+        return replace(whole, text=pair[0])
 
     def _encode(self, text: str) -> EncodedText:
         ids = [1, *map(word_id, text.split()), 2]
@@ -70,7 +89,7 @@ class FakeEngine:
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
-        labels = LABELS if "classification" in task else ()
+        labels = _LABELS.get(task, ())
         self._facts = ModelFacts(
             engine="fake 1",
             device="cpu",
@@ -100,8 +119,10 @@ class FakeEngine:
         total = float(sum(text.ids))
         if self.task is Task.FILL_MASK:
             return np.tile(np.linspace(0, total, 100, dtype=np.float32), (len(text.positions), 1))
-        if self.task is Task.TEXT_CLASSIFICATION:
+        if self.task in (Task.TEXT_CLASSIFICATION, Task.ZERO_SHOT_CLASSIFICATION):
             return np.array([total, 0, -total], dtype=np.float32)
+        if self.task is Task.RERANK:
+            return np.array([total / 100], dtype=np.float32)
         if self.task is Task.TOKEN_CLASSIFICATION:
             return np.tile(np.array([0, 1, 2], dtype=np.float32), (len(text), 1))
         return np.array([total, 1, 2, 3], dtype=np.float32)

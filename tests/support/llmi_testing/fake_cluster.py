@@ -74,6 +74,8 @@ class FakeCluster:
         metadata = manifest["metadata"]
         self.requests.append(("apply", kind.name, metadata["name"]))
         known = self.objects.get((kind.name, metadata["namespace"], metadata["name"]))
+        if known is not None and _is_changed(known, metadata):
+            raise _conflict("apply", kind)
         whole = manager == labels.FIELD_MANAGER
         body = (
             copy.deepcopy(manifest)
@@ -94,6 +96,8 @@ class FakeCluster:
         metadata = manifest["metadata"]
         self.requests.append(("status", INFERENCE.name, metadata["name"]))
         known = self.objects[INFERENCE.name, metadata["namespace"], metadata["name"]]
+        if _is_changed(known, metadata):
+            raise _conflict("status", INFERENCE)
         return self.put(INFERENCE, {**known, "status": copy.deepcopy(manifest["status"])})
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str, version: str) -> None:
@@ -157,7 +161,11 @@ def owners_of_replicas(body: Object) -> set[str]:
     return {entry["manager"] for entry in body["metadata"].get("managedFields", ())}
 
 
-def _conflict(verb: str) -> ClusterError:
+def _is_changed(known: Object, metadata: Object) -> bool:
+    return known["metadata"]["resourceVersion"] != metadata.get("resourceVersion", known["metadata"]["resourceVersion"])
+
+
+def _conflict(verb: str, kind: Kind = LEASE) -> ClusterError:
     return ClusterError(
-        verb=verb, kind=LEASE.name, namespace="", name="", status=409, reason="Conflict", message="it was changed"
+        verb=verb, kind=kind.name, namespace="", name="", status=409, reason="Conflict", message="it was changed"
     )

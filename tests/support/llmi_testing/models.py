@@ -14,7 +14,7 @@ from typing import Any, Literal
 from llmi_testing.cache import cached_model, copy_model
 
 Architecture = Literal["bert", "roberta", "distilbert", "xlm-roberta", "mpnet", "modernbert", "electra"]
-Head = Literal["base", "fill-mask", "text-classification", "token-classification"]
+Head = Literal["base", "fill-mask", "text-classification", "token-classification", "inference", "rerank"]
 
 FACTS = (
     "The capital of France is Paris.",
@@ -40,6 +40,8 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _LABELS = {
     "text-classification": ["negative", "neutral", "positive"],
     "token-classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+    "inference": ["contradiction", "neutral", "entailment"],
+    "rerank": ["relevance"],
 }
 
 
@@ -56,7 +58,7 @@ def bert_large() -> Path:
 def small_model(architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> Path:
     """Return a cached small random model; ``config`` overrides fields of its configuration."""
     extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
-    name = f"small-{architecture}-{head}-{seed}{extra}-1"
+    name = f"small-{architecture}-{head}-{seed}{extra}-2"
     return cached_model(name, lambda folder: make_small_model(folder, architecture, head, seed=seed, **config))
 
 
@@ -74,6 +76,8 @@ def make_small_model(folder: Path, architecture: Architecture, head: Head, *, se
 
     save_tokenizer = _save_byte_pairs if architecture in _BYTE_PAIRS else _save_word_pieces
     vocabulary = save_tokenizer(folder, 512)
+    if architecture in ("bert", "electra"):
+        _tell_types(folder)
     labels = _LABELS.get(head, [])
     fields: dict[str, Any] = {"vocab_size": vocabulary, **_SHAPES[architecture]}
     if labels:
@@ -303,6 +307,8 @@ _SUFFIX = {
     "fill-mask": "ForMaskedLM",
     "text-classification": "ForSequenceClassification",
     "token-classification": "ForTokenClassification",
+    "inference": "ForSequenceClassification",
+    "rerank": "ForSequenceClassification",
 }
 
 
@@ -344,6 +350,13 @@ def _save_word_pieces(folder: Path, size: int, *, fill_to: int | None = None) ->
         mask_token="[MASK]",
     ).save_pretrained(folder)
     return len(tokens)
+
+
+def _tell_types(folder: Path) -> None:
+    """Have the tokenizer say which of two texts a token is from, as BERT's own does."""
+    path = folder / "tokenizer_config.json"
+    content = json.loads(path.read_text()) | {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    path.write_text(json.dumps(content))
 
 
 def _bert_template(tokenizer: Any) -> Any:

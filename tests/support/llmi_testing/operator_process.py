@@ -31,6 +31,8 @@ class OperatorProcess:
     Without ``wait`` the block begins as soon as the process does.
     """
 
+    module = "llmi_operator"
+
     def __init__(self, kubeconfig: Path, log: Path, *, wait: bool = True, **settings: str) -> None:
         self._wait = wait
         self._kubeconfig = kubeconfig
@@ -66,7 +68,7 @@ class OperatorProcess:
         environment |= {f"LLMI_OPERATOR_{name.upper()}": value for name, value in self._settings.items()}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "llmi_operator"], env=environment, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", self.module], env=environment, stdout=log, stderr=log, start_new_session=True
             )
 
     @property

@@ -173,6 +173,8 @@ _ARCHITECTURES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRober
 _HEADS = {
     Task.FILL_MASK: ("ForMaskedLM", "ForPreTraining"),
     Task.TEXT_CLASSIFICATION: ("ForSequenceClassification",),
+    Task.ZERO_SHOT_CLASSIFICATION: ("ForSequenceClassification",),
+    Task.RERANK: ("ForSequenceClassification",),
     Task.TOKEN_CLASSIFICATION: ("ForTokenClassification",),
 }
 _TWISTS = ("quantization_config", "is_decoder", "add_cross_attention", "auto_map")
