@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -21,6 +23,12 @@ MAJORS = tuple(gobuild.HELM_VERSIONS)
 RELEASE = "llminference"
 
 
+def _make_home() -> str:
+    home = tempfile.mkdtemp(prefix="llmi-helm-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
+
+
 @dataclass(frozen=True)
 class Helm:
     """One version of Helm, towards one cluster or none.
@@ -30,7 +38,7 @@ class Helm:
 
     major: int
     kubeconfig: Path | None = None
-    home: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="llmi-helm-"))
+    home: str = field(default_factory=_make_home)
 
     def __call__(self, *words: str, fails: bool = False) -> str:
         """Run it and give what it prints; with ``fails``, it must fail, and what it complains about is given."""
