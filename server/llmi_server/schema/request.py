@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmi_server.errors import InvalidRequestError
 
-_BodyT = TypeVar("_BodyT", bound="RequestBody")
+_BodyT = TypeVar("_BodyT", bound=BaseModel)
 
 
 class RequestBody(BaseModel):

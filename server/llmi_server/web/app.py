@@ -18,6 +18,7 @@ from llmi_server.web.embedding_routes import embedding_routes
 from llmi_server.web.error_responses import count_rejection, from_framework, to_response
 from llmi_server.web.gate import Gate
 from llmi_server.web.health_routes import health_routes
+from llmi_server.web.kserve_routes import kserve_routes
 from llmi_server.web.model_routes import model_routes
 from llmi_server.web.rerank_routes import rerank_routes
 from llmi_server.web.task_routes import task_routes
@@ -49,15 +50,16 @@ def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSe
     if settings.task is Task.TEXT_GENERATION:
         app.include_router(text_generation_routes(lifecycle, telemetry, settings))
     else:
+        app.include_router(kserve_routes(lifecycle, settings))
         app.include_router(task_routes(lifecycle, settings))
 
     @app.exception_handler(RequestError)
-    async def answer_request_error(request: Request, error: RequestError) -> Response:  # noqa: ARG001 - the framework's signature
+    async def answer_request_error(request: Request, error: RequestError) -> Response:
         count_rejection(error, telemetry)
-        return to_response(error)
+        return to_response(error, request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def answer_framework_error(request: Request, error: HTTPException) -> Response:  # noqa: ARG001 - likewise
-        return to_response(from_framework(error))
+    async def answer_framework_error(request: Request, error: HTTPException) -> Response:
+        return to_response(from_framework(error), request.url.path)
 
     return app

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from llmi_server import errors
 from llmi_server.schema.error import ErrorBody, ErrorDetail
+from llmi_server.schema.kserve import error_body
 from llmi_server.telemetry import Telemetry
 from llmi_server.web.lingering import LingeringResponse
 
@@ -45,6 +46,7 @@ _REJECTIONS: dict[type[errors.RequestError], str] = {
 
 _RETRY_AFTER_SECONDS = {errors.QueueFullError: 1, errors.NotReadyError: 5, errors.DrainingError: 1,
                         errors.OutOfMemoryError: 5, errors.DeadlineExceededError: 5}  # fmt: skip
+_KSERVE = "/v2/"
 _LONGEST_MESSAGE = 1000
 _BROKEN: dict[int, str] = collections.defaultdict(
     lambda: "This is not an HTTP/1.1 request, or it is malformed.",
@@ -67,8 +69,8 @@ def to_body(error: errors.RequestError) -> ErrorBody:
     return ErrorBody(error=detail)
 
 
-def to_response(error: errors.RequestError) -> JSONResponse:
-    """Return the HTTP answer for an error."""
+def to_response(error: errors.RequestError, path: str = "") -> JSONResponse:
+    """Return the HTTP answer for an error, in the shape of the API that the path belongs to."""
     status, _, _ = _TABLE[type(error)]
     headers = {}
     if (seconds := _RETRY_AFTER_SECONDS.get(type(error))) is not None:
@@ -81,7 +83,8 @@ def to_response(error: errors.RequestError) -> JSONResponse:
     if isinstance(error, (errors.DrainingError, errors.BodyTooLargeError, errors.SlowBodyError)):
         headers["connection"] = "close"
         kind_of_response = LingeringResponse
-    return kind_of_response(to_body(error).model_dump(), status_code=status, headers=headers)
+    body = error_body(error.message[:_LONGEST_MESSAGE]) if path.startswith(_KSERVE) else to_body(error).model_dump()
+    return kind_of_response(body, status_code=status, headers=headers)
 
 
 def internal_error() -> JSONResponse:

@@ -62,7 +62,7 @@ class Gate:
                 raise DrainingError("The server is shutting down. Try another replica.")
         except RequestError as error:
             count_rejection(error, self._telemetry)
-            await to_response(error)(scope, receive, outcome.send)
+            await to_response(error, scope["path"])(scope, receive, outcome.send)
             return
         await self._app(scope, receive, outcome.send)
 
