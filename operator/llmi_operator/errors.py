@@ -89,3 +89,8 @@ class ClusterError(OperatorError):
             HTTPStatus.METHOD_NOT_ALLOWED,
             HTTPStatus.UNPROCESSABLE_ENTITY,
         }
+
+    @property
+    def is_breakdown(self) -> bool:
+        """Whether something behind the API server failed, mostly a webhook that does not answer."""
+        return self.status == HTTPStatus.INTERNAL_SERVER_ERROR

@@ -20,7 +20,13 @@ from llmi_operator.parse import Resource, parse_resource, parse_status
 from llmi_operator.plan import Plan, make_plan
 from llmi_operator.plan.drift import covers
 from llmi_operator.settings import ServerDefaults
-from llmi_operator.status import Verdict, compute_invalid_status, compute_status, make_status_manifest
+from llmi_operator.status import (
+    Verdict,
+    compute_fault_status,
+    compute_invalid_status,
+    compute_status,
+    make_status_manifest,
+)
 from llmi_operator.status.conditions import READY_REASONS, find_reason
 from llmi_operator.status.finding import Outlook
 from llmi_operator.store import Key, Store
@@ -106,6 +112,21 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=refusals, pin=pin)
     verdict = await _judge(parts, subject, resource, replace(observed, behind=behind))
     return await _finish(parts, subject, verdict, result)
+
+
+async def tell_fault(parts: Parts, key: Key, fault: Exception) -> None:
+    """Say on the resource that its pass failed in a way that nobody thought of. Raises nothing."""
+    body = parts.store.get(INFERENCE, key)
+    if body is None:
+        return
+    try:
+        subject = _Subject(key, body, parse_status(body))
+        generation = body["metadata"].get("generation", 0)
+        verdict = compute_fault_status(type(fault).__name__, generation, subject.previous, parts.now())
+        await _finish(parts, subject, verdict, Result())
+    except Exception:
+        # Whatever the pass failed on may be in the way here too; the log has the first one.
+        logger.exception("Could not tell of a fault", extra={"namespace": key.namespace, "inference": key.name})
 
 
 async def _judge(parts: Parts, subject: _Subject, resource: Resource, observed: Observed) -> Verdict:

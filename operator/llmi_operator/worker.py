@@ -8,7 +8,7 @@ from collections.abc import Callable
 from llmi_operator.errors import LeadershipLostError
 from llmi_operator.leader import Leader
 from llmi_operator.metrics import PASS_SECONDS, PASSES
-from llmi_operator.reconcile import Outcome, Parts, one_pass
+from llmi_operator.reconcile import Outcome, Parts, one_pass, tell_fault
 from llmi_operator.store import Key
 from llmi_operator.workqueue import WorkQueue
 
@@ -34,11 +34,12 @@ async def _make_pass(parts: Parts, queue: WorkQueue, key: Key) -> Outcome:
     began = time.monotonic()
     try:
         outcome = await one_pass(parts, key)
-    except Exception:
+    except Exception as fault:
         # The loop must live: a fault in one resource's pass must not stop the others'.
         logger.exception("A pass failed unexpectedly", extra={"namespace": key.namespace, "inference": key.name})
         PASSES.labels(result="fault").inc()
         queue.retry(key)
+        await tell_fault(parts, key, fault)
         return Outcome()
     finally:
         PASS_SECONDS.observe(time.monotonic() - began)

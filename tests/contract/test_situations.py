@@ -20,7 +20,7 @@ def functions(file):
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: case.name)
 def test_a_real_test_produces_it(case):
     file, function = case.real.split("::")
-    assert file.split("/")[0] in {"apiserver", "cluster"}
+    assert file.split("/")[0] in {"apiserver", "faults", "cluster"}
     assert function in functions(file)
 
 

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmi_operator import worker
+from llmi_api.v1alpha1 import Reason
+from llmi_api.v1alpha1.reasons import EXPLANATIONS
+from llmi_operator import reconcile, worker
 from llmi_operator.kinds import DEPLOYMENT, INFERENCE, LEASE
 from llmi_operator.leader import Leader, LeaseTerms
 from llmi_operator.reconcile import Outcome, Parts
@@ -82,3 +84,24 @@ async def test_a_fault_in_one_pass_does_not_stop_the_others_and_is_tried_again(w
     queue.add(Key("models", "two"))
     await until(lambda: sorted(passes) == ["one", "one", "two"])
     assert "A pass failed unexpectedly" in caplog.text
+
+
+async def test_a_fault_is_told_on_the_resource_and_forgotten_when_it_is_over(world, monkeypatch):
+    cluster, queue, _ = world[:2]
+    real, broken = reconcile.make_plan, True
+
+    def faulty(resource, *rest):
+        if broken and resource.name == "one":
+            raise KeyError("a fault")
+        return real(resource, *rest)
+
+    def why(name):
+        return cluster.objects[INFERENCE.name, "models", name].get("status", {}).get("why", "")
+
+    monkeypatch.setattr(reconcile, "make_plan", faulty)
+    queue.add(Key("models", "one"))
+    await until(lambda: why("one").startswith("The operator failed on this resource (KeyError)"))
+    assert why("one") == EXPLANATIONS[Reason.OPERATOR_FAULT].example
+    await until(lambda: "replicas" in why("two"))
+    broken = False
+    await until(lambda: made(cluster, "one") and "failed" not in why("one"))

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     FORBIDDEN = "Forbidden"
     API_MISSING = "ApiMissing"
+    API_FAILING = "ApiFailing"
+    OPERATOR_FAULT = "OperatorFault"
 
     QUOTA_EXCEEDED = "QuotaExceeded"
     LIMIT_RANGE_EXCEEDED = "LimitRangeExceeded"

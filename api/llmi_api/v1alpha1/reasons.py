@@ -122,6 +122,18 @@ SPEC_AND_RIGHTS = {
         "false.",
         "Install what brings the kind, or take the field away.",
     ),
+    Reason.API_FAILING: Explanation(
+        "The API server fails on an object that the operator needs, mostly because a webhook does not answer.",
+        'The API server fails to apply the Service bert: failed calling webhook "costs.example.com": context deadline '
+        "exceeded. It is tried again; see to the webhook that is named, or to the API server.",
+        "See to the webhook that the sentence names, or to the API server. The operator goes on trying.",
+    ),
+    Reason.OPERATOR_FAULT: Explanation(
+        "The operator itself failed on this resource; others are not concerned.",
+        "The operator failed on this resource (KeyError) and tries again. What runs goes on. Please report it with the "
+        "traceback from the operator's log.",
+        "Report it with the traceback from the operator's log; an edit of the spec may get around it.",
+    ),
     Reason.QUOTA_EXCEEDED: Explanation(
         "A ResourceQuota of the namespace stops pods from being made.",
         "No more pods fit the namespace's ResourceQuota (q, requested: memory=3Gi, used: memory=0, limited: "

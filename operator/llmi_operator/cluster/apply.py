@@ -32,7 +32,7 @@ class Result:
     """What came of applying a plan.
 
     Attributes:
-        refusals: What the owner must know: foreign objects and final refusals.
+        refusals: What the owner must know: foreign objects, final refusals, and breakdowns behind the API server.
         errors: What is worth another try soon.
         hand_edits: Changes by others that were set back.
     """
@@ -42,13 +42,13 @@ class Result:
     hand_edits: list[HandEdit] = field(default_factory=list)
 
     def note(self, error: ClusterError) -> None:
-        """Sort a refusal by whether trying again helps."""
-        if error.is_final:
+        """Sort a refusal by whether its owner must know, and whether trying again helps."""
+        if error.is_final or error.is_breakdown:
             refusal = Refusal(
                 kind=error.kind, name=error.name, verb=error.verb, status=error.status, message=error.message
             )
             self.refusals.append(refusal)
-        else:
+        if not error.is_final:
             self.errors.append(error)
 
 

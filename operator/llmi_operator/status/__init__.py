@@ -73,8 +73,22 @@ def compute_status(
 
 
 def compute_invalid_status(sentence: str, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
-    """Say that a spec cannot be served; what ran before goes on, and its numbers stay as they were."""
+    """Say that a spec cannot be served."""
     finding = Finding(Reason.INVALID_SPEC, write_sentence(sentence), Outlook.STALLED)
+    return _keep_numbers(finding, generation, previous, now)
+
+
+def compute_fault_status(fault: str, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
+    """Say that the operator itself failed on a resource."""
+    sentence = (
+        f"The operator failed on this resource ({fault}) and tries again. What runs goes on. Please report it with the "
+        "traceback from the operator's log."
+    )
+    return _keep_numbers(Finding(Reason.OPERATOR_FAULT, sentence, Outlook.FAULT), generation, previous, now)
+
+
+def _keep_numbers(finding: Finding, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
+    """What ran before goes on, and its numbers stay as they were."""
     conditions = make_conditions(
         finding,
         sentence=finding.sentence,

@@ -19,6 +19,7 @@ from llmi_operator.status.reports import read_fetch
 METRICS_GRACE_SECONDS = 120
 """A new autoscaler is blind until the first metrics arrive."""
 FORBIDDEN = 403
+BREAKDOWN = 500
 PROGRESS_RECHECK_SECONDS = 5
 """How often a replica that fetches or loads is asked how far it is, and the status written at most."""
 WAITING_RECHECK_SECONDS = 6
@@ -80,6 +81,13 @@ def rule_refused(observed: Observed, _: Situation) -> Finding | None:
                 f"The operator may not {item.verb} {what}: grant it that in its Role "
                 f"({quote_words(item.message, 400)}).",
                 Outlook.STALLED,
+            )
+        if item.status == BREAKDOWN:
+            return Finding(
+                Reason.API_FAILING,
+                f"The API server fails to {item.verb} the {item.kind} {item.name}: {quote_words(item.message, 600)}. "
+                "It is tried again; see to the webhook that is named, or to the API server.",
+                Outlook.FAULT,
             )
         return Finding(
             Reason.REFUSED,

@@ -14,7 +14,7 @@ from llmi_testing.situations import SITUATIONS
 
 # Said before there is anything to judge.
 PREVIOUS = LLMInferenceStatus()
-ELSEWHERE = {Reason.PENDING, Reason.INVALID_SPEC}
+ELSEWHERE = {Reason.PENDING, Reason.INVALID_SPEC, Reason.OPERATOR_FAULT}
 
 
 def judge(case):

@@ -40,6 +40,7 @@ SCHEDULING = "apiserver/test_scheduling.py"
 PROGRESS = "apiserver/test_progress.py"
 CHILDREN = "apiserver/test_children.py"
 RIGHTS = "apiserver/test_rights.py"
+SURROUNDINGS = "faults/lifecycle/test_surroundings.py"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ SPEC_AND_RIGHTS = (
     case("child refused", f"{CHILDREN}::test_what_the_api_server_refuses_is_said_in_its_words", observed(refusals=(Refusal("Deployment", "bert", verb="apply", status=422, message="spec.template.spec.tolerations[0]: bad value"),)), "Refused", "The API server refuses the Deployment bert: spec.template.spec.tolerations[0]: bad value. Correct the spec, or ask who set this rule."),
     case("right to write missing", f"{RIGHTS}::test_a_missing_right_is_named_and_tried_again", observed(refusals=(Refusal("Service", "bert", verb="apply", status=403, message='User "operator" cannot patch resource "services"'),)), "Forbidden", 'The operator may not apply Service bert: grant it that in its Role (User "operator" cannot patch resource "services").'),
     case("right to read missing", f"{RIGHTS}::test_a_missing_right_to_list_is_named_and_tried_again", observed(refusals=(Refusal("Pod", "", verb="list", status=403, message='User "operator" cannot list resource "pods"'),)), "Forbidden", 'The operator may not list Pods: grant it that in its Role (User "operator" cannot list resource "pods").'),
+    case("webhook silent", f"{SURROUNDINGS}::test_a_webhook_that_does_not_answer_is_waited_for_and_named", observed(refusals=(Refusal("Service", "bert", verb="apply", status=500, message='failed calling webhook "costs.example.com": context deadline exceeded'),)), "ApiFailing", 'The API server fails to apply the Service bert: failed calling webhook "costs.example.com": context deadline exceeded. It is tried again; see to the webhook that is named, or to the API server.'),
     case("kind not served", f"{WHY}::test_a_kind_that_the_cluster_does_not_have", observed(ready_pod(), deployment=deployment(1, ready=1), refusals=(Refusal("PodMonitor", "bert", missing_api=True),)), "ApiMissing", "This cluster has no PodMonitor: install what brings it, or set spec.observability.metrics.podMonitor to false.", observability={"metrics": {"podMonitor": True}}),
     case("quota", f"{ADMISSION}::test_a_quota_that_allows_no_pod", not_made('pods "b" is forbidden: exceeded quota: q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi'), "QuotaExceeded", "No more pods fit the namespace's ResourceQuota (q, requested: memory=3Gi, used: memory=0, limited: memory=1Gi): lower spec.resources or spec.replicas, or have the quota raised."),
     case("limit range", f"{ADMISSION}::test_a_limit_range_that_allows_no_pod", not_made('pods "b" is forbidden: maximum memory usage per Container is 1Gi, but limit is 3Gi'), "LimitRangeExceeded", "The namespace's LimitRange refuses the pods: maximum memory usage per Container is 1Gi, but limit is 3Gi. Set spec.resources within it, or have the LimitRange changed."),
