@@ -51,7 +51,7 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 
 ##@ Test it
 test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
-	$(BIN)/python hack/run_tests.py unit apiserver cluster gpu
+	$(BIN)/python hack/run_tests.py unit apiserver faults cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
 	$(BIN)/python hack/run_tests.py unit
@@ -59,8 +59,17 @@ test-fast: check ## Unit and server tests only: minutes
 test-apiserver: $(READY) ## The operator against a real kube-apiserver
 	$(BIN)/python hack/run_tests.py apiserver
 
+test-faults: $(READY) ## What goes wrong between the operator and the API server
+	$(BIN)/python hack/run_tests.py faults
+
 test-cluster: $(READY) ## The product on the local cluster
 	$(BIN)/python hack/run_tests.py cluster
+
+soak: $(READY) ## The long tests: outages of minutes, and whatever else takes its time
+	PYTEST_ARGS="$(PYTEST_ARGS) -s" $(BIN)/python hack/run_tests.py soak
+
+bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (an hour; BENCH_ARGS="edits --scale 0.1")
+	PYTHONPATH=tests/support $(BIN)/python bench/operator_scale.py $(BENCH_ARGS)
 
 ##@ Run it
 images: $(READY) ## Build the images with docker (TORCH=cuda: the one for NVIDIA GPUs as well)
@@ -90,4 +99,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: demo serve init check format generate golden lock test test-fast test-apiserver test-cluster images cluster deploy cluster-down help
+.PHONY: bench-operator demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help

@@ -27,8 +27,10 @@ REPORTS = ROOT / "build" / "test"
 TIERS = {
     "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack"),
     "apiserver": ("tests/apiserver",),
+    "faults": ("tests/faults",),
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
+    "soak": ("tests",),
 }
 NO_TESTS = 5
 
@@ -67,6 +69,8 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
+    if tier in {"faults", "soak"}:
+        _build(gobuild.kubernetes())
     if tier == "apiserver":
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
     if tier == "cluster":
@@ -83,7 +87,18 @@ def _build(*programs: gobuild.Programs) -> None:
 def _pytest(tier: str, outcome: Outcome) -> None:
     report = REPORTS / f"{tier}.xml"
     report.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "pytest", *TIERS[tier], f"--junitxml={report}", "-o", "junit_family=xunit2"]
+    # What takes minutes and more each belongs to the tier that is for it.
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *TIERS[tier],
+        "-m",
+        "soak" if tier == "soak" else "not soak",
+        f"--junitxml={report}",
+        "-o",
+        "junit_family=xunit2",
+    ]
     argv += [*shlex.split(os.environ.get("PYTEST_ARGS", "")), "-q"]
     code = subprocess.run(argv, cwd=ROOT, check=False).returncode
     if report.exists():

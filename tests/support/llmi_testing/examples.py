@@ -17,9 +17,14 @@ from llmi_testing.specs import Json, generate, shrink
 SEED = "LLMI_TEST_SEED"
 
 
+def choose_seed() -> int:
+    """The seed of a test: a new one each time, or the one in ``LLMI_TEST_SEED``."""
+    return int(os.environ.get(SEED) or secrets.randbelow(2**32))
+
+
 def for_all_specs(holds: Callable[[Json, Random], None], count: int) -> None:
     """Call with so many valid specs, each with randomness of its own for whatever else is needed."""
-    seed = int(os.environ.get(SEED) or secrets.randbelow(2**32))
+    seed = choose_seed()
     random = Random(seed)
     for number in range(count):
         spec, own = generate(random), random.randrange(2**32)

@@ -22,21 +22,26 @@ FAST_LEASE = {
     "LLMI_OPERATOR_LEASE_RENEW_DEADLINE_SECONDS": "3",
     "LLMI_OPERATOR_LEASE_RETRY_SECONDS": "0.3",
 }
+CALM_LEASE = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
+"""The lease of production, as settings: the fast one would be lost where an operator has much to do."""
 STOP_SECONDS = 25.0
 
 
 class OperatorProcess:
     """Use it as a context manager: ready at the beginning, stopped at the end, its log printed after a failure.
 
-    Without ``wait`` the block begins as soon as the process does.
+    Without ``wait`` the block begins as soon as the process does. ``source`` is a tree of another version to run.
     """
 
     module = "llmi_operator"
 
-    def __init__(self, kubeconfig: Path, log: Path, *, wait: bool = True, **settings: str) -> None:
+    def __init__(
+        self, kubeconfig: Path, log: Path, *, wait: bool = True, source: Path | None = None, **settings: str
+    ) -> None:
         self._wait = wait
         self._kubeconfig = kubeconfig
         self._settings = settings
+        self._source = source
         self._process: subprocess.Popen[bytes] | None = None
         self.log = log
         self.port = _free_port()
@@ -65,11 +70,19 @@ class OperatorProcess:
             "LLMI_OPERATOR_HEALTH_PORT": str(self.port),
             "LLMI_OPERATOR_LEASE_NAMESPACE": "llminference-system",
         }
+        if self._source is not None:
+            environment["PYTHONPATH"] = os.pathsep.join(str(self._source / part) for part in ("api", "operator"))
         environment |= {f"LLMI_OPERATOR_{name.upper()}": value for name, value in self._settings.items()}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self.module], env=environment, stdout=log, stderr=log, start_new_session=True
             )
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def returncode(self) -> int | None:
