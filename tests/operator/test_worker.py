@@ -87,7 +87,7 @@ async def test_a_fault_in_one_pass_does_not_stop_the_others_and_is_tried_again(w
 
 
 async def test_a_fault_is_told_on_the_resource_and_forgotten_when_it_is_over(world, monkeypatch):
-    cluster, queue, _ = world[:2]
+    cluster, queue = world[:2]
     real, broken = reconcile.make_plan, True
 
     def faulty(resource, *rest):
