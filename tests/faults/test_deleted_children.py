@@ -1,0 +1,78 @@
+"""A child that somebody deletes comes back, whatever kind it is, and nothing else is touched."""
+
+import time
+
+import pytest
+
+from llmi_testing.end_state import is_settled
+from llmi_testing.eventually import eventually
+from llmi_testing.fault_proxy import FaultProxy
+from llmi_testing.inference import make_body
+from llmi_testing.operator_process import OperatorProcess
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+UP_SECONDS, DOWN_SECONDS = 5.0, 30.0
+WHOLE = {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
+"""With it every kind of child exists that the plan knows without files or claims."""
+
+
+@pytest.fixture
+def whole(api, namespace, operator):
+    api.create("llminferences", namespace, make_body(**WHOLE))
+    eventually(lambda: is_settled(api, namespace, "bert"), seconds=40)
+    return api.need("llminferences", namespace, "bert")
+
+
+def uids(api, resource):
+    return {key: body["metadata"]["uid"] for key, body in api.children(resource).items()}
+
+
+def test_each_child_comes_back_within_seconds(api, proxy, whole, namespace, record_property):
+    before = uids(api, whole)
+    assert {kind for kind, _ in before} >= {"deployments", "services", "horizontalpodautoscalers"}
+    slowest = 0.0
+    for kind, name in before:
+        known = uids(api, whole)
+        start, began = len(proxy.log), time.monotonic()
+        api.delete(kind, namespace, name)
+        eventually(lambda: uids(api, whole).get((kind, name), known[kind, name]) != known[kind, name])  # noqa: B023
+        took = time.monotonic() - began
+        slowest = max(slowest, took)
+        assert took <= UP_SECONDS, (kind, took)
+        eventually(lambda: is_settled(api, namespace, "bert"))
+        after = uids(api, whole)
+        assert {key: uid for key, uid in after.items() if key != (kind, name)} == {
+            key: uid for key, uid in known.items() if key != (kind, name)
+        }
+        created = [one.call.kind for one in proxy.log[start:] if one.call.concerns_resources and one.status == 201]
+        assert created == [kind]
+    record_property("slowest_seconds", round(slowest, 1))
+
+
+def test_all_children_deleted_while_the_operator_is_down_come_back_after_its_start(
+    server, api, account, namespace, tmp_path, audit, record_property
+):
+    with FaultProxy(server) as proxy:
+        settings = {"namespaces": namespace, "lease_name": namespace, "identity": namespace}
+        with OperatorProcess(proxy.kubeconfig(account), tmp_path / "log", **settings) as process, audit.excused():
+            api.create("llminferences", namespace, make_body(**WHOLE))
+            eventually(lambda: is_settled(api, namespace, "bert"), seconds=40)
+            resource = api.need("llminferences", namespace, "bert")
+            before = uids(api, resource)
+            process.kill()
+            for kind, name in before:
+                api.delete(kind, namespace, name)
+            eventually(lambda: uids(api, resource) == {}, seconds=40)
+            began = time.monotonic()
+            process.start()
+            eventually(lambda: set(uids(api, resource)) == set(before), seconds=DOWN_SECONDS)
+            eventually(lambda: is_settled(api, namespace, "bert"), seconds=DOWN_SECONDS)
+            record_property("seconds", round(time.monotonic() - began, 1))
+            assert not set(before.values()) & set(uids(api, resource).values())
+
+
+def test_a_child_deleted_again_and_again_comes_back_each_time(api, whole, namespace):
+    for _ in range(5):
+        before = api.uid("services", namespace, "bert")
+        api.delete("services", namespace, "bert")
+        eventually(lambda: api.uid("services", namespace, "bert") not in {None, before})  # noqa: B023
