@@ -1,5 +1,7 @@
 """One folder for each commit, shared by replicas."""
 
+import functools
+import logging
 import os
 import shutil
 import threading
@@ -11,8 +13,10 @@ from llmi_server.errors import StartupError
 from llmi_server.model.cache import cache_folder
 from llmi_server.model.fetch import fetch
 from llmi_server.model.files import weight_files
+from llmi_server.model.folder_lock import FolderLock
 from llmi_server.model.marker import MARKER_NAME, read_marker
 from llmi_server.settings import FetchSettings
+from llmi_testing.eventually import eventually
 from llmi_testing.hub import Behaviour, running_hub
 
 REPOSITORY = "owner/model"
@@ -95,6 +99,22 @@ def test_two_replicas_at_once_download_once(root, cache, tmp_path):
     assert not list(cache.glob("*/*.lock"))
     for n in range(3):
         assert (tmp_path / str(n) / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_replica_whose_lock_was_taken_away_stops_and_takes_its_turn_again(root, cache, tmp_path, monkeypatch, caplog):
+    quick = functools.partial(FolderLock, touch_seconds=0.05, stale_seconds=0.5, poll_seconds=0.05)
+    monkeypatch.setattr("llmi_server.model.fetch.FolderLock", quick)
+    caplog.set_level(logging.INFO)
+    with running_hub(root, {REPOSITORY: Behaviour(bytes_per_second=200_000)}) as hub:
+        thread = threading.Thread(target=fetch, args=(settings(hub, cache, tmp_path / "model"),))
+        thread.start()
+        (lock,) = eventually(lambda: list(cache.glob("*/*.lock")), "the lock is held")
+        lock.write_text("another-pod/1 life token")  # as if that one had judged us dead, and then died itself
+        eventually(lambda: "Another replica took over the fetch" in caplog.text, "it stops")
+        hub.script[REPOSITORY].bytes_per_second = 0
+        thread.join(30)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == WEIGHTS
+    assert not list(cache.glob("*/*.lock"))
 
 
 def test_a_download_that_broke_off_is_resumed_by_the_next_replica(root, cache, tmp_path):

@@ -1,6 +1,7 @@
 """The routes as clients see them, judged by the official clients."""
 
 import base64
+import dataclasses
 import json
 import threading
 
@@ -13,6 +14,7 @@ from huggingface_hub import InferenceClient
 from llmi_api.launch import Task
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.errors import EngineFailedError
+from llmi_server.model.files import TextRecipe
 from llmi_server.telemetry import Telemetry
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.server import MODEL_NAME, running_server
@@ -68,6 +70,20 @@ def test_the_hugging_face_client_gets_every_task():
         assert entities[0].entity_group == "neutral"
     with running_server() as server:
         assert InferenceClient(server.url).feature_extraction("a b", truncate=True).shape == (1, 4)
+
+
+def test_both_clients_may_name_a_prompt_of_the_model():
+    recipe = TextRecipe(prompts={"query": "q q "})
+    model = dataclasses.replace(fake_model(), recipe=recipe)
+    with running_server(model) as server:
+        prompted = openai_client(server).embeddings.create(
+            model=MODEL_NAME, input="a", extra_body={"prompt_name": "query"}
+        )
+        assert prompted.usage.prompt_tokens == 5
+        vector = InferenceClient(server.url).feature_extraction("a", prompt_name="query")[0]
+        assert vector.tolist() == prompted.data[0].embedding
+        with pytest.raises(openai.BadRequestError, match="it has query"):
+            openai_client(server).embeddings.create(model=MODEL_NAME, input="a", extra_body={"prompt_name": "other"})
 
 
 def test_the_task_route_answers_under_the_models_name_too(server):
