@@ -14,7 +14,7 @@ from llmi_server.model.cache import cache_folder
 from llmi_server.model.fetch import fetch
 from llmi_server.model.files import weight_files
 from llmi_server.model.folder_lock import FolderLock
-from llmi_server.model.marker import MARKER_NAME, read_marker
+from llmi_server.model.marker import MARKER_NAME, read_marker, write_marker
 from llmi_server.settings import FetchSettings
 from llmi_testing.eventually import eventually
 from llmi_testing.hub import Behaviour, running_hub
@@ -148,12 +148,12 @@ def test_a_damaged_cache_is_mended(root, cache, tmp_path):
 
 def test_files_of_another_model_are_not_taken_for_this_one(root, cache, tmp_path):
     with running_hub(root) as hub:
-        fetch(settings(hub, cache, tmp_path / "one"))
-        commit = hub.commit(REPOSITORY)
+        first = fetch(settings(hub, cache, tmp_path / "one")).revision
+        commit = hub.commit("owner/other")
         folder = cache_folder(cache, "owner/other", commit)
-        shutil.copytree(cache / "owner@model" / commit, folder)
-        found = fetch(settings(hub, cache, tmp_path / "two", model_id="owner/other")).revision
-        assert found == hub.commit("owner/other")
+        shutil.copytree(cache / "owner@model" / first, folder)
+        write_marker(folder, read_marker(folder).model_copy(update={"revision": commit}))
+        fetch(settings(hub, cache, tmp_path / "two", model_id="owner/other"))
     assert read_marker(tmp_path / "two").model_id == "owner/other"
 
 
