@@ -29,6 +29,7 @@ class ConfirmedWrites:
         self._resource = resource
         self._lock = asyncio.Lock()
         self._confirmed = False
+        self._refusal: ClusterError | None = None
         self.get = cluster.get
 
     async def apply(self, kind: Kind, manifest: Object, *, manager: str = labels.FIELD_MANAGER) -> Object:
@@ -47,8 +48,15 @@ class ConfirmedWrites:
 
     async def _confirm(self) -> None:
         async with self._lock:
+            if self._refusal is not None:
+                # Children are applied side by side: one answer is for all of them.
+                raise self._refusal
             if not self._confirmed:
-                await self._read_resource()
+                try:
+                    await self._read_resource()
+                except ClusterError as error:
+                    self._refusal = error
+                    raise
                 self._confirmed = True
 
     async def _read_resource(self) -> None:

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from llmi_operator.errors import ClusterError
 from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, INFERENCE, SERVICE
 from llmi_operator.reconcile import Parts, one_pass
 from llmi_operator.store import Key, Store
@@ -121,3 +122,19 @@ async def test_a_status_that_was_judged_from_an_old_one_is_not_written(cluster, 
     assert cluster.find(INFERENCE)["status"] == {"why": "written by the leader before"}
     assert (await run()).error is None
     assert cluster.find(INFERENCE)["status"]["conditions"]
+
+
+async def test_an_api_server_that_does_not_answer_is_asked_once_a_pass(cluster, store, run):
+    store.put(INFERENCE, put(cluster))
+    asked = []
+
+    async def get(kind, *_):
+        asked.append(kind.name)
+        if kind == INFERENCE:
+            raise ClusterError(
+                verb="get", kind=kind.name, namespace="", name="", status=429, reason="", message="", retry_after=3
+            )
+
+    cluster.get = get
+    assert (await run()).error.retry_after == 3
+    assert asked.count(INFERENCE.name) == 1
