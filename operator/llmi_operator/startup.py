@@ -145,6 +145,8 @@ def configure_kopf(settings: kopf.OperatorSettings) -> None:
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.inactivity_timeout = SILENCE_SECONDS
+    # A worker keeps the last event of its object for so long, and after a listing there is one for each object.
+    settings.queueing.idle_timeout = 1
     settings.networking.error_backoffs = Backoffs()
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

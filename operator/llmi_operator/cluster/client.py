@@ -15,6 +15,7 @@ from llmi_api import labels
 from llmi_operator.errors import ClusterError
 from llmi_operator.kinds import EVENT, INFERENCE, LEASE, Kind
 from llmi_operator.metrics import REQUESTS
+from llmi_operator.store import trim
 
 logger = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -109,7 +110,8 @@ class ApiCluster:
         items: list[Object] = []
         while True:
             page = await self._call("list", kind, kind.path(namespace), namespace=namespace, query=query)
-            items += page.get("items") or []
+            # At once: thousands of objects with their managed fields would be the most memory that is ever needed.
+            items += [trim(kind, item) for item in page.get("items") or ()]
             more = page["metadata"].get("continue")
             if not more:
                 return items, page["metadata"]["resourceVersion"]
