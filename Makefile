@@ -68,7 +68,7 @@ test-cluster: $(READY) ## The product on the local cluster
 soak: $(READY) ## The long tests: outages of minutes, and whatever else takes its time
 	PYTEST_ARGS="$(PYTEST_ARGS) -s" $(BIN)/python hack/run_tests.py soak
 
-bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (an hour; BENCH_ARGS="edits --scale 0.1")
+bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (long; BENCH_ARGS="edits --scale 0.1")
 	PYTHONPATH=tests/support $(BIN)/python bench/operator_scale.py $(BENCH_ARGS)
 
 ##@ Run it
