@@ -21,8 +21,10 @@ from llmi_testing.fault_proxy import FaultProxy
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
-CONVERGE_SECONDS = 30.0
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
+CONVERGE_SECONDS = 90.0
+"""How long it may take on a machine that has other things to do; how long it took is reported."""
+SIDE_BY_SIDE = 3
 AUTOSCALED = {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
 RESOURCES = ("deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies",
              "serviceaccounts", "configmaps", "persistentvolumeclaims", "llminferences")  # fmt: skip
@@ -202,7 +204,8 @@ def series(server, account, api, tmp_path_factory, audit):
         api.create("namespaces", "", {"metadata": {"name": namespace}})
         log = tmp_path_factory.mktemp("crash") / "log"
         # The name of a pod stays when its container is started anew, and with it the name in the lease.
-        settings = {"namespaces": namespace, "lease_name": namespace, "identity": namespace}
+        lease = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
+        settings = {"namespaces": namespace, "lease_name": namespace, "identity": namespace, **lease}
         with FaultProxy(server) as proxy:
             kubeconfig = proxy.kubeconfig(account)
             with OperatorProcess(kubeconfig, log, **settings) as operator:
@@ -211,7 +214,7 @@ def series(server, account, api, tmp_path_factory, audit):
                 finally:
                     api.delete("namespaces", "", namespace)
 
-    with ThreadPoolExecutor(len(WORKLOADS)) as pool:
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         futures = {
             name: pool.submit(explore, item)
             for name, item in zip(WORKLOADS, enumerate(WORKLOADS.values()), strict=True)
