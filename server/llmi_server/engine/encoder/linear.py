@@ -8,9 +8,11 @@ from llmi_server.engine.encoder.family import NotOursError
 _ROWS = 64
 """Number of tokens that the layout is made for; others are served well too."""
 
-_CAN_PACK: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-_pack = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - what torch.compile emits too
-_multiply = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - likewise
+_pack = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+_multiply = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+"""What torch.compile emits too; builds without oneDNN lack them."""
+
+_CAN_PACK: bool = torch.backends.mkldnn.is_available() and None not in (_pack, _multiply)  # type: ignore[no-untyped-call]
 
 _FUSED: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""), "relu": ("relu", [], ""), "tanh": ("tanh", [], ""), "silu": ("swish", [], ""),
@@ -66,11 +68,11 @@ class Linear:
         self._bias = bias
         self._activation = activation
         self._packed = weight.dtype is torch.float32 and _CAN_PACK
-        self._weight = _pack(weight, _ROWS) if self._packed else weight
+        self._weight = _pack(weight, _ROWS) if _pack is not None and self._packed else weight
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Return [rows, out]."""
-        if not self._packed:
+        if _multiply is None or not self._packed:
             return activate(functional.linear(rows, self._weight, self._bias), self._activation)
         done: torch.Tensor = _multiply(rows, self._weight, self._bias, *_FUSED[self._activation])
         return done
