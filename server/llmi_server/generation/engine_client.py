@@ -170,10 +170,18 @@ class EngineClient:
         for token in step.chosen:
             listener = self._listeners.get(token.key) if token.finish is None else self._drop(token.key)
             if listener is not None:
-                listener.chosen(token)
+                self._tell(listener, token)
         for key in step.failed:
             if (listener := self._drop(key)) is not None:
                 listener.failed(_no_memory() if step.out_of_memory else _step_failed())
+
+    def _tell(self, listener: Listener, token: TokenChosen) -> None:
+        try:
+            listener.chosen(token)
+        except Exception:
+            logging.getLogger("llmi_server.generation").exception("Token could not be told")
+            self.cancel(token.key)
+            listener.failed(_step_failed())
 
     def _drop(self, key: int) -> Listener | None:
         with self._lock:

@@ -1,7 +1,7 @@
 """From a model's folder to an engine, in the engine's process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,11 @@ def load_engine(settings: EngineSettings, *, watcher: LoadWatcher) -> Ready:
     watcher.enter_phase("ways")
     from llmi_server.generation.ways import choose_way  # noqa: PLC0415 - PyTorch, after everything that can fail fast
 
-    way = choose_way(parts.model, lambda: load_parts(request, watcher=_Unwatched()).model)
+    way = choose_way(parts.model, lambda: load_parts(request, watcher=Unwatched()).model)
     limits = _grid_limits(settings, parts.facts, config, longest)
     scheduler = Scheduler(limits, _pace(settings, parts, way), stop_tokens=_stop_tokens(parts))
     loaded = Loaded(
-        facts=parts.facts,
+        facts=replace(parts.facts, max_tokens=limits.max_row_tokens),
         tokenizer=_tokenizer_parts(parts.tokenizer),
         path=way.name,
         max_sequence_tokens=limits.max_row_tokens,
@@ -67,7 +67,7 @@ def load_engine(settings: EngineSettings, *, watcher: LoadWatcher) -> Ready:
     return Ready(way=way, scheduler=scheduler, loaded=loaded)
 
 
-class _Unwatched:
+class Unwatched:
     """Hears of a second loading, which is part of the same phase."""
 
     def enter_phase(self, name: str) -> None:

@@ -189,6 +189,8 @@ class Simulation:
         assert layout.rows * layout.capacity <= max(self.budget, layout.capacity)
         if step.relayout is not None:
             assert all(len(self.grid.get(row, [])) >= tokens for row, tokens in step.relayout.kept)
+            assert all(tokens <= layout.capacity for _, tokens in step.relayout.kept)
+            assert len(step.relayout.kept) <= layout.rows
             self.grid = {
                 place: self.grid.get(row, [])[:tokens] for place, (row, tokens) in enumerate(step.relayout.kept)
             }
