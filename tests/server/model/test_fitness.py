@@ -7,17 +7,23 @@ from llmi_server.model.fitness import tasks_of, token_limit
 
 
 @pytest.mark.parametrize(
-    ("architecture", "task"),
-    [("BertForMaskedLM", Task.FILL_MASK), ("BertForPreTraining", Task.FILL_MASK), ("BertModel", Task.EMBEDDINGS),
-     ("DistilBertForSequenceClassification", Task.TEXT_CLASSIFICATION),
-     ("RobertaForTokenClassification", Task.TOKEN_CLASSIFICATION)],
+    ("architecture", "tasks"),
+    [("BertForMaskedLM", {Task.FILL_MASK}), ("BertForPreTraining", {Task.FILL_MASK}), ("BertModel", set()),
+     ("DistilBertForSequenceClassification",
+      {Task.TEXT_CLASSIFICATION, Task.ZERO_SHOT_CLASSIFICATION, Task.RERANK}),
+     ("RobertaForTokenClassification", {Task.TOKEN_CLASSIFICATION})],
 )  # fmt: skip
-def test_an_architecture_fits_its_task_and_embeddings(architecture, task):
-    assert set(tasks_of(architecture)) == {task, Task.EMBEDDINGS}
+def test_an_encoder_fits_the_tasks_of_its_head_and_embeddings(architecture, tasks):
+    assert set(tasks_of(architecture)) == {*tasks, Task.EMBEDDINGS}
 
 
-@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "GPT2LMHeadModel", "T5ForConditionalGeneration", "Odd"])
-def test_generators_and_the_unheard_of_fit_nothing(architecture):
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "GPT2LMHeadModel", "XLMWithLMHeadModel"])
+def test_a_decoder_generates_text_and_nothing_else(architecture):
+    assert tasks_of(architecture) == (Task.TEXT_GENERATION,)
+
+
+@pytest.mark.parametrize("architecture", ["T5ForConditionalGeneration", "Odd"])
+def test_what_no_task_is_known_for_fits_nothing(architecture):
     assert tasks_of(architecture) == ()
 
 
