@@ -15,6 +15,8 @@ _OWN = frozenset({
 })  # fmt: skip
 # An apply writes the hash of the manifest, which has the owner's uid in it.
 _HASH = "llminference.dev/plan-hash"
+# Of one replica's life: no two runs measure the same.
+_MEASURED = frozenset({"startup", "memory"})
 _SECONDS = re.compile(r"\d+ (s|seconds)\b")
 
 
@@ -23,7 +25,8 @@ def read_end_state(api: Api, namespace: str, name: str) -> dict[str, Any]:
     resource = api.get("llminferences", namespace, name)
     if resource is None:
         return {"gone": True, "left": leftovers(api, namespace, name)}
-    state = {"resource": {"spec": resource["spec"], "status": resource.get("status")}}
+    status = {key: value for key, value in (resource.get("status") or {}).items() if key not in _MEASURED}
+    state = {"resource": {"spec": resource["spec"], "status": status}}
     for (kind, child), body in api.children(resource).items():
         state[f"{kind}/{child}"] = {key: body.get(key) for key in ("metadata", "spec", "data") if key in body}
     masked: dict[str, Any] = json.loads(_mask_names(json.dumps(_mask(state)), namespace, name))
