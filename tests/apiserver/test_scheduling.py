@@ -222,9 +222,10 @@ def test_a_claim_in_another_zone(server, space, nodes):
     }
     space.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec})
     space.apply(make_claim(volume=volume))
-    eventually(lambda: space.need("pvc", "models")["status"]["phase"] == "Bound")
+    # What the controller misses at once it looks at again every 15 s.
+    eventually(lambda: space.need("pvc", "models")["status"]["phase"] == "Bound", seconds=60)
     space.apply(make_body(model={"claim": {"name": "models"}}))
-    why = space.wait_for_reason("bert", "VolumeUnavailable")
+    why = space.wait_for_reason("bert", "VolumeUnavailable", seconds=60)
     assert why.startswith("The claim models lies in a zone or on a node where no replica can run")
     server.kubectl("delete", "pv", volume, "--wait=false")
 
