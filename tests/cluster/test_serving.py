@@ -73,6 +73,8 @@ def test_nothing_is_written_while_nothing_changes(tiny):
         kinds = ("llmi", "deployment", "service")
         return [tiny.get(kind, "tiny")["metadata"]["resourceVersion"] for kind in kinds]
 
+    # The last word on a start comes soon after Ready: what it took.
+    eventually(lambda: tiny.status("tiny").get("memory"), "the start is told", seconds=30)
     before = versions()
     assert all(tiny.ask(tiny.status("tiny")["url"], PARIS)[0] == 200 for _ in range(20))
     assert versions() == before

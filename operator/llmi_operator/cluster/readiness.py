@@ -34,11 +34,13 @@ class _Memory:
     Attributes:
         asked_at: When one of them was asked last.
         failures: How often a replica gave no usable answer since it last gave one, by its uid.
+        reminder: Brings the resource back when a replica that is ready came too soon to be asked.
     """
 
     reports: dict[str, ReadinessReport] = field(default_factory=dict)
     asked_at: float = float("-inf")
     failures: dict[str, int] = field(default_factory=dict)
+    reminder: asyncio.TimerHandle | None = None
 
 
 class ReadinessReader:
@@ -71,12 +73,20 @@ class ReadinessReader:
         if pod.ready and failures >= READY_ATTEMPTS:
             return
         pause = READY_PAUSE_SECONDS if pod.ready else _compute_pause(failures)
-        if self._clock() - memory.asked_at < pause:
+        rest = memory.asked_at + pause - self._clock()
+        if rest > 0:
+            if pod.ready:
+                self._remind(key, memory, rest)
             return
         memory.asked_at = self._clock()
         task = asyncio.create_task(self._ask(key, pod, memory), name=f"ask {pod.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _remind(self, key: Key, memory: _Memory, seconds: float) -> None:
+        """Come back although nothing happens any more to a replica that is ready."""
+        if memory.reminder is None or memory.reminder.when() <= asyncio.get_running_loop().time():
+            memory.reminder = asyncio.get_running_loop().call_later(seconds, self._notify, key)
 
     def keep(self, key: Key, uids: set[str]) -> None:
         """Forget all replicas of a resource but these."""
@@ -84,6 +94,8 @@ class ReadinessReader:
         if memory is None:
             return
         if not uids:
+            if memory.reminder is not None:
+                memory.reminder.cancel()
             del self._memories[key]
             return
         memory.reports = {uid: report for uid, report in memory.reports.items() if uid in uids}
@@ -91,6 +103,9 @@ class ReadinessReader:
 
     async def close(self) -> None:
         """Stop asking."""
+        for memory in self._memories.values():
+            if memory.reminder is not None:
+                memory.reminder.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

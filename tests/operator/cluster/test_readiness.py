@@ -6,7 +6,13 @@ import pytest
 
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_operator.cluster import readiness
-from llmi_operator.cluster.readiness import LONGEST_PAUSE_SECONDS, PATIENCE, READY_ATTEMPTS, STARTING_PAUSE_SECONDS
+from llmi_operator.cluster.readiness import (
+    LONGEST_PAUSE_SECONDS,
+    PATIENCE,
+    READY_ATTEMPTS,
+    READY_PAUSE_SECONDS,
+    STARTING_PAUSE_SECONDS,
+)
 from llmi_operator.store import Key
 from llmi_testing.observations import pod, ready_pod
 
@@ -71,6 +77,18 @@ async def test_a_ready_replica_that_tells_nothing_is_left_in_peace(world):
     for _ in range(10):
         await world.go(ready_pod(), after=60)
     assert world.asked == READY_ATTEMPTS
+
+
+async def test_a_replica_that_is_ready_too_soon_to_be_asked_is_asked_a_moment_later(world):
+    await world.go(pod())
+    world.news.clear()
+    await world.go(ready_pod(), after=READY_PAUSE_SECONDS - 0.01)
+    assert world.asked == 1
+    async with asyncio.timeout(5):
+        while not world.news:
+            await asyncio.sleep(0)
+    await world.go(ready_pod(), after=0.01)
+    assert world.asked == 2
 
 
 async def test_what_is_gone_is_forgotten(world):
