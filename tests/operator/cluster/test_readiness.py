@@ -24,10 +24,11 @@ class World(readiness.ReadinessReader):
     def __init__(self):
         super().__init__(self.note, clock=lambda: self.seconds)
         self.seconds, self.asked, self.news = 100.0, 0, []
-        self.answer = LOADING
+        self.answer, self.told = LOADING, asyncio.Event()
 
     def note(self, key):
         self.news.append(key)
+        self.told.set()
 
     async def _fetch(self, address):
         self.asked += 1
@@ -81,12 +82,10 @@ async def test_a_ready_replica_that_tells_nothing_is_left_in_peace(world):
 
 async def test_a_replica_that_is_ready_too_soon_to_be_asked_is_asked_a_moment_later(world):
     await world.go(pod())
-    world.news.clear()
+    world.told.clear()
     await world.go(ready_pod(), after=READY_PAUSE_SECONDS - 0.01)
     assert world.asked == 1
-    async with asyncio.timeout(5):
-        while not world.news:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(world.told.wait(), 5)
     await world.go(ready_pod(), after=0.01)
     assert world.asked == 2
 
