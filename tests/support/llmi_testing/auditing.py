@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmi_testing.apiserver import ApiServer
+from llmi_testing.own_modules import with_own_modules
 
 
 class Audit:
@@ -30,7 +32,13 @@ class Audit:
         with self._log.open("ab") as log:
             argv = [sys.executable, "-m", "llmi_testing.auditor"]
             places = map(str, (self._server.kubeconfig, self._findings, self._excuses))
-            self._process = subprocess.Popen([*argv, *places], stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                [*argv, *places],
+                env=with_own_modules(dict(os.environ)),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

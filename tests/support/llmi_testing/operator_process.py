@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmi_testing.eventually import eventually
+from llmi_testing.own_modules import with_own_modules
 
 FAST_LEASE = {
     "LLMI_OPERATOR_LEASE_DURATION_SECONDS": "4",
@@ -25,7 +26,6 @@ FAST_LEASE = {
 CALM_LEASE = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
 """The lease of production, as settings: the fast one would be lost where an operator has much to do."""
 STOP_SECONDS = 25.0
-SUPPORT = Path(__file__).resolve().parents[1]
 
 
 class OperatorProcess:
@@ -74,8 +74,7 @@ class OperatorProcess:
         if self._source is not None:
             environment["PYTHONPATH"] = os.pathsep.join(str(self._source / part) for part in ("api", "operator"))
         elif self.module.startswith("llmi_testing."):
-            given = environment.get("PYTHONPATH")
-            environment["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), *([given] if given else [])])
+            environment = with_own_modules(environment)
         environment |= {f"LLMI_OPERATOR_{name.upper()}": value for name, value in self._settings.items()}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
