@@ -51,7 +51,7 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 
 ##@ Test it
 test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
-	$(BIN)/python hack/run_tests.py unit apiserver faults cluster gpu
+	$(BIN)/python hack/run_tests.py unit apiserver quick-faults cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
 	$(BIN)/python hack/run_tests.py unit
@@ -59,7 +59,7 @@ test-fast: check ## Unit and server tests only: minutes
 test-apiserver: $(READY) ## The operator against a real kube-apiserver
 	$(BIN)/python hack/run_tests.py apiserver
 
-test-faults: $(READY) ## What goes wrong between the operator and the API server
+test-faults: $(READY) ## All that goes wrong between the operator and the API server: half an hour, best on an idle machine
 	$(BIN)/python hack/run_tests.py faults
 
 test-cluster: $(READY) ## The product on the local cluster

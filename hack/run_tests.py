@@ -27,7 +27,15 @@ REPORTS = ROOT / "build" / "test"
 TIERS = {
     "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack"),
     "apiserver": ("tests/apiserver",),
+    # Every fault; and those of them that have passed as a whole, undisturbed, and so belong to every run of all tests.
     "faults": ("tests/faults",),
+    "quick-faults": (
+        "tests/faults/test_answers.py",
+        "tests/faults/test_auditor.py",
+        "tests/faults/lifecycle/test_deletion.py",
+        "tests/faults/lifecycle/test_generated_admission.py",
+        "tests/faults/lifecycle/test_poison.py",
+    ),
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
     "soak": ("tests",),
@@ -69,7 +77,7 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
-    if tier in {"faults", "soak"}:
+    if tier in {"faults", "quick-faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "apiserver":
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
@@ -120,11 +128,11 @@ def _count(case: ET.Element, outcome: Outcome) -> None:
 
 def summary(outcomes: list[Outcome]) -> str:
     """Render the table of tiers, the reasons of what was skipped, and the closing line."""
-    rows = ["tier        passed  failed  skipped  seconds"]
+    rows = ["tier          passed  failed  skipped  seconds"]
     for one in outcomes:
         counts = f"{one.passed:6}  {one.failed:6}  {one.skipped.total():7}  {one.seconds:7.0f}"
-        rows.append(f"{one.tier:10}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
-        rows += [f"            {count} skipped: {reason}" for reason, count in one.skipped.items()]
+        rows.append(f"{one.tier:12}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
+        rows += [f"              {count} skipped: {reason}" for reason, count in one.skipped.items()]
     passed, skipped = sum(one.passed for one in outcomes), sum(one.skipped.total() for one in outcomes)
     failed = sum(one.failed + bool(one.problem) for one in outcomes)
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
