@@ -21,10 +21,17 @@ MOST_WAITING = 3
 class Inspector:
     """Nodes, others' pods, pods' events and the replicas themselves, each asked on demand."""
 
-    def __init__(self, cluster: Cluster, notify: Callable[[Key], None], *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        notify: Callable[[Key], None],
+        remind: Callable[[Key, float], None],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._capacity = CapacityReader(cluster, clock=clock)
         self._pulls = PullReader(cluster, clock=clock)
-        self._readiness = ReadinessReader(notify, clock=clock)
+        self._readiness = ReadinessReader(notify, remind, clock=clock)
 
     async def look(self, resource: Resource, observed: Observed, previous: LLMInferenceStatus) -> Observed:
         """Add to what is observed what it takes to judge it."""

@@ -34,13 +34,11 @@ class _Memory:
     Attributes:
         asked_at: When one of them was asked last.
         failures: How often a replica gave no usable answer since it last gave one, by its uid.
-        reminder: Brings the resource back when a replica that is ready came too soon to be asked.
     """
 
     reports: dict[str, ReadinessReport] = field(default_factory=dict)
     asked_at: float = float("-inf")
     failures: dict[str, int] = field(default_factory=dict)
-    reminder: asyncio.TimerHandle | None = None
 
 
 class ReadinessReader:
@@ -50,11 +48,15 @@ class ReadinessReader:
 
     Args:
         notify: Called with the resource that something new is known about.
+        remind: Called with a resource and the seconds after which to look at it again although nothing happens.
         clock: Seconds that only go forward.
     """
 
-    def __init__(self, notify: Callable[[Key], None], *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, notify: Callable[[Key], None], remind: Callable[[Key, float], None], *, clock: Callable[[], float]
+    ) -> None:
         self._notify = notify
+        self._remind = remind
         self._clock = clock
         self._memories: dict[Key, _Memory] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,17 +78,12 @@ class ReadinessReader:
         rest = memory.asked_at + pause - self._clock()
         if rest > 0:
             if pod.ready:
-                self._remind(key, memory, rest)
+                self._remind(key, rest)
             return
         memory.asked_at = self._clock()
         task = asyncio.create_task(self._ask(key, pod, memory), name=f"ask {pod.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _remind(self, key: Key, memory: _Memory, seconds: float) -> None:
-        """Come back although nothing happens any more to a replica that is ready."""
-        if memory.reminder is None or memory.reminder.when() <= asyncio.get_running_loop().time():
-            memory.reminder = asyncio.get_running_loop().call_later(seconds, self._notify, key)
 
     def keep(self, key: Key, uids: set[str]) -> None:
         """Forget all replicas of a resource but these."""
@@ -94,8 +91,6 @@ class ReadinessReader:
         if memory is None:
             return
         if not uids:
-            if memory.reminder is not None:
-                memory.reminder.cancel()
             del self._memories[key]
             return
         memory.reports = {uid: report for uid, report in memory.reports.items() if uid in uids}
@@ -103,9 +98,6 @@ class ReadinessReader:
 
     async def close(self) -> None:
         """Stop asking."""
-        for memory in self._memories.values():
-            if memory.reminder is not None:
-                memory.reminder.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
