@@ -26,6 +26,7 @@ check: $(READY) ## Lint, types, import rules, layout, generated files: seconds
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy hack/*.py
+	$(BIN)/mypy bench/*.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m llmi_api --check
 	$(BIN)/python hack/generate_docs.py --check
@@ -48,6 +49,7 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 	$(COMPILE) --universal -c requirements/dev.txt requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_28 requirements/torch-slim.in -o requirements/torch-slim.txt
 	$(COMPILE) -c requirements/torch.txt --python-platform x86_64-manylinux_2_28 requirements/torch-cuda.in -o requirements/torch-cuda.txt
+	for peer in infinity triton vllm; do $(COMPILE) --python-platform x86_64-manylinux_2_35 --excludes requirements/peers/torch.exclude requirements/peers/$$peer.in -o requirements/peers/$$peer.txt; done
 
 ##@ Test it
 test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
@@ -67,6 +69,12 @@ test-cluster: $(READY) ## The product on the local cluster
 
 soak: $(READY) ## The long tests: outages of minutes, and whatever else takes its time
 	PYTEST_ARGS="$(PYTEST_ARGS) -s" $(BIN)/python hack/run_tests.py soak
+
+bench: $(READY) ## Measure the server against its peers, into docs/benchmarks.md (an hour or two; BENCH_ARGS="bert-c8 --rounds 3")
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/run.py $(BENCH_ARGS)
+
+bench-peers: $(READY) ## Install those peers, each into an environment of its own (5 GB in the cache folder)
+	PYTHONPATH=hack $(BIN)/python bench/peers.py
 
 bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (long; BENCH_ARGS="edits --scale 0.1")
 	PYTHONPATH=tests/support $(BIN)/python bench/operator_scale.py $(BENCH_ARGS)
@@ -99,4 +107,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench-operator demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmi_testing.api import Api
 from llmi_testing.apiserver import ROOT, ApiServer
@@ -83,17 +84,18 @@ def create_all(api: Api, places: Iterable[tuple[str, str]], **spec: object) -> N
         list(pool.map(lambda place: api.create("llminferences", place[0], make_body(place[1], **spec)), places))
 
 
-def count_where(api: Api, holds: Callable[[dict], bool]) -> int:
+def count_where(api: Api, holds: Callable[[dict[str, Any]], bool]) -> int:
     """How many resources a condition holds for."""
     return sum(holds(body) for body in api.list("llminferences"))
 
 
-def is_told(body: dict) -> bool:
+def is_told(body: dict[str, Any]) -> bool:
     """Whether the status speaks of the present spec."""
-    return (body.get("status") or {}).get("observedGeneration") == body["metadata"]["generation"]
+    observed = (body.get("status") or {}).get("observedGeneration")
+    return bool(observed == body["metadata"]["generation"])
 
 
-def has_ready(body: dict) -> bool:
+def has_ready(body: dict[str, Any]) -> bool:
     """Whether it is ready."""
     conditions = (body.get("status") or {}).get("conditions") or ()
     return is_told(body) and any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)

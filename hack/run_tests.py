@@ -25,7 +25,7 @@ from steps import run_steps, say, tell_and_exit
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
 TIERS = {
-    "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack"),
+    "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack", "tests/bench"),
     "apiserver": ("tests/apiserver",),
     # Every fault; and those of them that have passed as a whole, undisturbed, and so belong to every run of all tests.
     "faults": ("tests/faults",),

@@ -55,6 +55,11 @@ def bert_large() -> Path:
     return cached_model("bert-large-random-1", make_bert_large)
 
 
+def bert_large_classifier() -> Path:
+    """Return the cached model of bert-large-uncased's shape that tells three classes apart (1.34 GB likewise)."""
+    return cached_model("bert-large-classifier-random-1", make_bert_large_classifier)
+
+
 def small_model(architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> Path:
     """Return a cached small random model; ``config`` overrides fields of its configuration."""
     extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
@@ -234,15 +239,27 @@ def train_tiny_bert(folder: Path) -> None:
 
 def make_bert_large(folder: Path) -> None:
     """Write a fill-mask model of exactly bert-large-uncased's shape with random weights."""
+    _make_bert_large(folder, "fill-mask")
+
+
+def make_bert_large_classifier(folder: Path) -> None:
+    """Write a classifier of exactly bert-large-uncased's shape with random weights, which Transformers 4 loads too."""
+    labels = dict(enumerate(_LABELS["text-classification"]))
+    _make_bert_large(folder, "text-classification", id2label=labels, label2id={v: k for k, v in labels.items()})
+    _tell_types(folder)
+    path = folder / "tokenizer_config.json"
+    older = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512}
+    path.write_text(json.dumps(json.loads(path.read_text()) | older))
+
+
+def _make_bert_large(folder: Path, head: Head, **fields: Any) -> None:
     import torch
-    from transformers import BertConfig, BertForMaskedLM
 
     _save_word_pieces(folder, 512, fill_to=30522)
-    config = BertConfig(
-        vocab_size=30522, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096
-    )
+    shape = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    config = _config_class("bert")(vocab_size=30522, **shape, **fields)
     torch.manual_seed(1)
-    BertForMaskedLM(config).save_pretrained(folder, max_shard_size="10GB")
+    _model_class("bert", head)(config).save_pretrained(folder, max_shard_size="10GB")
 
 
 _SHAPES: dict[str, dict[str, Any]] = {

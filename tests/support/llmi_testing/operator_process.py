@@ -23,7 +23,11 @@ FAST_LEASE = {
     "LLMI_OPERATOR_LEASE_RENEW_DEADLINE_SECONDS": "3",
     "LLMI_OPERATOR_LEASE_RETRY_SECONDS": "0.3",
 }
-CALM_LEASE = {"lease_duration_seconds": "15", "lease_renew_deadline_seconds": "10", "lease_retry_seconds": "2"}
+CALM_LEASE: dict[str, Any] = {
+    "lease_duration_seconds": "15",
+    "lease_renew_deadline_seconds": "10",
+    "lease_retry_seconds": "2",
+}
 """The lease of production, as settings: the fast one would be lost where an operator has much to do."""
 STOP_SECONDS = 25.0
 

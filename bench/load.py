@@ -1,0 +1,115 @@
+"""Closed-loop load: so many clients, each with one request at a time, until a list of texts is answered."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import aiohttp
+
+_PROBE_SECONDS = 0.02
+_OK = 200
+
+
+class RefusedError(Exception):
+    """A server did not answer a request as it should."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent, and how many tokens are computed for it."""
+
+    body: bytes
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How long one answer took, and its first word if it was streamed."""
+
+    tokens: int
+    seconds: float
+    first_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All answers, how long they took together, and how long probes of health took meanwhile."""
+
+    answers: list[Answer]
+    seconds: float
+    probe_seconds: list[float]
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real tokens only; padding never counts."""
+        return sum(answer.tokens for answer in self.answers) / self.seconds
+
+
+def put_load(address: str, route: str, requests: list[Request], *, clients: int, probe: str | None = None) -> Outcome:
+    """Have requests answered by ``clients`` clients, while another asks the path ``probe`` every 20 ms.
+
+    Raises:
+        RefusedError: An answer was not a good one.
+    """
+    return asyncio.run(_put_load(address, route, requests, clients=clients, probe=probe))
+
+
+async def _put_load(address: str, route: str, requests: list[Request], *, clients: int, probe: str | None) -> Outcome:
+    timeout = aiohttp.ClientTimeout(total=1800)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(address, timeout=timeout, connector=connector) as http:
+        probes: list[float] = []
+        probing = asyncio.create_task(_probe(http, probe, probes)) if probe else None
+        waiting, answers = iter(requests), list[Answer]()
+        began = time.monotonic()
+        await asyncio.gather(*(_client(http, route, waiting, answers) for _ in range(clients)))
+        seconds = time.monotonic() - began
+        if probing:
+            probing.cancel()
+    return Outcome(answers=answers, seconds=seconds, probe_seconds=probes)
+
+
+async def _client(http: aiohttp.ClientSession, route: str, waiting: Iterator[Request], answers: list[Answer]) -> None:
+    for request in waiting:
+        began = time.monotonic()
+        first = await _ask(http, route, request.body)
+        now = time.monotonic()
+        answers.append(Answer(tokens=request.tokens, seconds=now - began, first_seconds=(first or now) - began))
+
+
+async def _ask(http: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
+    """Send one request and read its answer; returns when its first text came, if it is streamed."""
+    async with http.post(route, data=body, headers={"content-type": "application/json"}) as answer:
+        if answer.status != _OK:
+            raise RefusedError(f"{route} answered {answer.status}: {(await answer.text())[:300]}")
+        if answer.content_type != "text/event-stream":
+            await answer.read()
+            return None
+        first = None
+        async for line in answer.content:
+            if first is None and _has_text(line):
+                first = time.monotonic()
+            if line.startswith(b'data: {"error"'):
+                raise RefusedError(f"{route} broke off: {line[:300]!r}")
+        return first
+
+
+def _has_text(line: bytes) -> bool:
+    """Say whether an event brings text; the first one only says who speaks."""
+    if not line.startswith(b"data: {"):
+        return False
+    choices: Iterable[dict[str, dict[str, str]]] = json.loads(line.removeprefix(b"data: ")).get("choices") or ()
+    return any((choice.get("delta") or {}).get("content") for choice in choices)
+
+
+async def _probe(http: aiohttp.ClientSession, path: str, seconds: list[float]) -> None:
+    while True:
+        began = time.monotonic()
+        async with http.get(path) as answer:
+            if answer.status != _OK:
+                raise RefusedError(f"{path} answered {answer.status} under load")
+            await answer.read()
+        seconds.append(time.monotonic() - began)
+        await asyncio.sleep(_PROBE_SECONDS)

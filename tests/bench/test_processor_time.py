@@ -1,0 +1,27 @@
+import os
+import subprocess
+import sys
+
+import processor_time
+from llmi_testing.eventually import eventually
+
+GRANDCHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+
+
+def test_a_tree_has_the_children_of_children():
+    with subprocess.Popen([sys.executable, "-c", GRANDCHILD], stdin=subprocess.PIPE) as child:
+        eventually(lambda: len(processor_time.tree(child.pid)) == 2, seconds=60)
+        assert processor_time.peak_bytes(child.pid) > processor_time.peak_bytes(processor_time.tree(child.pid)[1])
+
+
+def test_what_we_use_ourselves_is_no_strangers():
+    before = processor_time.Reading(at=0, machine=10, ours=5)
+    assert processor_time.Reading(at=2, machine=14, ours=9).strangers_since(before) == 0
+    assert processor_time.Reading(at=2, machine=14, ours=6).strangers_since(before) == 1.5
+
+
+def test_a_process_that_is_gone_has_used_nothing():
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    assert processor_time.peak_bytes(child.pid) == 0
+    assert processor_time.read(os.getpid()).ours > 0
