@@ -42,6 +42,14 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
 
 
+class LongInputs(StrEnum):
+    """What becomes of a text that is longer than the model takes. ``window`` is for embeddings."""
+
+    REFUSE = "refuse"
+    TRUNCATE = "truncate"
+    WINDOW = "window"
+
+
 class Device(StrEnum):
     """Where the model runs. ``cuda`` means: fail at start-up when there is none."""
 
@@ -118,6 +126,11 @@ class ServeLaunch(_Launch):
     port: int = Field(default=HTTP_PORT, ge=1, le=65535, description="TCP port of the HTTP server.")
     max_input_tokens: int | None = Field(
         default=None, ge=1, description="Longest accepted input in tokens; the model's own limit if absent."
+    )
+    long_inputs: LongInputs | None = Field(
+        default=None,
+        description="What becomes of a longer text: refuse (if absent), truncate, or window (embeddings: the mean of "
+        "its parts).",
     )
     max_output_tokens: int | None = Field(
         default=None, ge=1, description="Longest answer in tokens (text-generation); as many as fit if absent."

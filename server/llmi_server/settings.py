@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, ServeLaunch, Task
+from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, LongInputs, ServeLaunch, Task
 from llmi_server.errors import StartupError
 
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
@@ -62,6 +62,16 @@ class ServeSettings(ServeLaunch):
                 f"LLMI_MAX_INPUT_TOKENS ({self.max_input_tokens}) is above LLMI_MAX_BATCH_TOKENS"
                 f" ({self.max_batch_tokens}), so the longest inputs would fit into no batch"
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _long_inputs_suit_the_task(self) -> Self:
+        if self.long_inputs is LongInputs.WINDOW and self.task is not Task.EMBEDDINGS:
+            msg = f"LLMI_LONG_INPUTS is window, which is for embeddings; {self.task} can refuse or truncate"
+            raise ValueError(msg)
+        if self.long_inputs is LongInputs.TRUNCATE and self.task is Task.TEXT_GENERATION:
+            msg = "LLMI_LONG_INPUTS is truncate; text-generation refuses prompts that are too long"
             raise ValueError(msg)
         return self
 

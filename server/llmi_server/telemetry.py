@@ -6,6 +6,9 @@ OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank",
 TOKEN_TYPES = ("input", "prompt", "reused", "generated")
 """Tokens of encoders' inputs; of prompts, computed and known already; of answers."""
 
+HANDLINGS = ("truncated", "windowed")
+"""What was done with texts that were too long, and answered; those refused are among the rejections."""
+
 REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -22,6 +25,9 @@ class Telemetry:
         self.requests = self._counter("llmi_requests", "Answered requests.", "operation", "code")
         self.rejected = self._counter("llmi_rejected", "Refused requests by reason.", "reason")
         self.tokens = self._counter("llmi_tokens", "Tokens, padding not counted.", "type")
+        self.long_inputs = self._counter(
+            "llmi_long_inputs", "Texts longer than the model takes that were answered, by what was done.", "handling"
+        )
         self.requests_running = self._gauge("llmi_requests_running", "Requests that the engine has begun.")
         self.requests_waiting = self._gauge("llmi_requests_waiting", "Requests that wait for the engine.")
         self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
@@ -45,6 +51,8 @@ class Telemetry:
         )
         for kind in TOKEN_TYPES:
             self.tokens.labels(kind)
+        for handling in HANDLINGS:
+            self.long_inputs.labels(handling)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
 
@@ -57,6 +65,11 @@ class Telemetry:
         """Count a batch that the engine begins."""
         self.batch_size.observe(texts)
         self.tokens.labels("input").inc(tokens)
+
+    def long_inputs_answered(self, *, truncated: int, windowed: int) -> None:
+        """Count texts of an answered request that were too long."""
+        self.long_inputs.labels("truncated").inc(truncated)
+        self.long_inputs.labels("windowed").inc(windowed)
 
     def step_done(
         self, *, texts: int, prompt_tokens: int, reused_tokens: int, generated_tokens: int, used_share: float

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import Task
+from llmi_api.launch import LongInputs, Task
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
@@ -100,7 +100,12 @@ def build_service(
         StartupError: The limits contradict the model, it produced no answer, or not the ones that are expected.
     """
     facts = loaded.engine.facts
-    task = _build_task(loaded, settings.task, limit=_token_limit(settings, facts))
+    task = _build_task(
+        loaded,
+        settings.task,
+        limit=_token_limit(settings, facts),
+        long_inputs=settings.long_inputs or LongInputs.REFUSE,
+    )
     limits = Limits(
         max_queued_requests=settings.max_queued_requests,
         max_batch_tokens=settings.max_batch_tokens,
@@ -121,6 +126,7 @@ def build_service(
             timeout_seconds=settings.request_timeout_seconds,
         ),
         facts=facts,
+        telemetry=telemetry,
     )
     if settings.verify:
         lifecycle.enter_phase("verify")
@@ -165,7 +171,7 @@ def _token_limit(settings: ServeSettings, facts: ModelFacts) -> int:
     return wanted or min(facts.max_tokens, settings.max_batch_tokens)
 
 
-def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[Any]:
+def _build_task(loaded: LoadedModel, task: Task, *, limit: int, long_inputs: LongInputs) -> TaskProtocol[Any]:
     facts, codec = loaded.engine.facts, loaded.codec
     match task:
         case Task.FILL_MASK:
@@ -175,17 +181,21 @@ def _build_task(loaded: LoadedModel, task: Task, *, limit: int) -> TaskProtocol[
                     "The model's tokenizer has no mask token, which fill-mask needs.",
                     next_step="Set another task, or choose another model.",
                 )
-            return FillMask(codec, limit=limit)
+            return FillMask(codec, limit=limit, long_inputs=long_inputs)
         case Task.TEXT_CLASSIFICATION:
-            return TextClassification(codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type)
+            return TextClassification(
+                codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type, long_inputs=long_inputs
+            )
         case Task.TOKEN_CLASSIFICATION:
-            return TokenClassification(codec, limit=limit, labels=facts.labels)
+            return TokenClassification(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
         case Task.ZERO_SHOT_CLASSIFICATION:
-            return ZeroShotClassification(codec, limit=limit, labels=facts.labels)
+            return ZeroShotClassification(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
         case Task.RERANK:
-            return Rerank(codec, limit=limit, labels=facts.labels)
+            return Rerank(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
         case Task.EMBEDDINGS:
-            return Embeddings(codec, limit=limit, normalize=loaded.normalize, recipe=loaded.recipe)
+            return Embeddings(
+                codec, limit=limit, normalize=loaded.normalize, recipe=loaded.recipe, long_inputs=long_inputs
+            )
         case Task.TEXT_GENERATION:
             raise AssertionError("an engine of its own does it")
 

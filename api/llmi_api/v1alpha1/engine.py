@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmi_api.launch import Precision
+from llmi_api.launch import LongInputs, Precision
 from llmi_api.meta import DNS_SUBDOMAIN, LIST_MAP_KEYS, LIST_TYPE, Model, rules
 from llmi_api.v1alpha1.model_source import IMAGE_REFERENCE
 
@@ -80,8 +80,13 @@ class Limits(Model):
         default=None,
         ge=1,
         le=1048576,
-        description="Longest input, in tokens; a longer one is refused with 400, never cut silently. Without it: what "
-        "the model can take.",
+        description="Longest input, in tokens; longInputs says what becomes of a longer one. Without it: what the "
+        "model can take.",
+    )
+    long_inputs: LongInputs = Field(
+        default=LongInputs.REFUSE,
+        description="What becomes of an input longer than that, where the request does not say: refuse (400), "
+        "truncate, or, with task embeddings, window: the mean of overlapping parts. Answers tell of either.",
     )
     max_output_tokens: int | None = Field(
         default=None,

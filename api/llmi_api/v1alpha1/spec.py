@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmi_api.launch import Task
+from llmi_api.launch import LongInputs, Task
 from llmi_api.meta import LIST_TYPE, Model, rules
 from llmi_api.v1alpha1.engine import Engine, Limits
 from llmi_api.v1alpha1.model_source import ModelSource
@@ -20,6 +20,7 @@ NO_SHORT_ANSWER = (
 _NOT_VERIFIABLE = (Task.EMBEDDINGS, Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
 
 ONLY_GENERATED = "limits.maxOutputTokens goes with task text-generation only: other tasks' answers have no length."
+LONG_INPUTS_BY_TASK = "limits.longInputs window goes with task embeddings only, and truncate not with text-generation."
 
 
 class LLMInferenceSpec(Model):
@@ -35,6 +36,12 @@ class LLMInferenceSpec(Model):
             (
                 "!has(self.limits) || !has(self.limits.maxOutputTokens) || self.task == 'text-generation'",
                 ONLY_GENERATED,
+            ),
+            (
+                "!has(self.limits) || !has(self.limits.longInputs) || self.limits.longInputs == 'refuse' || "
+                "self.task == 'embeddings' || "
+                "(self.limits.longInputs == 'truncate' && self.task != 'text-generation')",
+                LONG_INPUTS_BY_TASK,
             ),
         )
     )
@@ -98,4 +105,8 @@ class LLMInferenceSpec(Model):
             raise ValueError(NO_SHORT_ANSWER)
         if self.limits.max_output_tokens is not None and self.task is not Task.TEXT_GENERATION:
             raise ValueError(ONLY_GENERATED)
+        long_inputs = self.limits.long_inputs
+        refuses = long_inputs is LongInputs.REFUSE or self.task is Task.EMBEDDINGS
+        if not (refuses or (long_inputs is LongInputs.TRUNCATE and self.task is not Task.TEXT_GENERATION)):
+            raise ValueError(LONG_INPUTS_BY_TASK)
         return self

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from llmi_api.launch import API_KEY_DIR, ENVIRONMENT_PREFIX, HTTP_PORT, SERVER_UID, ServeLaunch, VerifyQuestion
+from llmi_api.launch import (
+    API_KEY_DIR,
+    ENVIRONMENT_PREFIX,
+    HTTP_PORT,
+    SERVER_UID,
+    LongInputs,
+    ServeLaunch,
+    VerifyQuestion,
+)
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.accelerator import choose_device, make_tolerations
@@ -80,6 +88,8 @@ def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFile
         precision=spec.engine.precision,
         device=choose_device(spec.accelerator),
         max_input_tokens=spec.limits.max_input_tokens,
+        # Left out where it changes nothing, so that servers that do not know it go on.
+        long_inputs=None if spec.limits.long_inputs is LongInputs.REFUSE else spec.limits.long_inputs,
         max_output_tokens=spec.limits.max_output_tokens,
         max_batch_tokens=spec.limits.max_batch_tokens,
         max_queued_requests=spec.limits.max_queued_requests,

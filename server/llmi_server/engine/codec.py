@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,7 +57,10 @@ class HuggingFaceCodec:
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise whole texts with special tokens, without padding or truncation."""
         encodings = self._backend.encode_batch(list(texts)) if len(texts) > 1 else [self._backend.encode(texts[0])]
-        return [self._encoded(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
+        return [
+            replace(self._encoded(encoding, text), source=number)
+            for number, (encoding, text) in enumerate(zip(encodings, texts, strict=True))
+        ]
 
     def truncate(self, text: EncodedText, limit: int, *, keep_end: bool = False) -> EncodedText:
         """Shorten a text to ``limit`` tokens, special tokens kept, as the tokenizer itself does."""
@@ -66,6 +69,17 @@ class HuggingFaceCodec:
         room = max(0, limit - self._backend.num_special_tokens_to_add(is_pair=False))
         encoding.truncate(room, direction=direction)
         return self._encoded(self._backend.post_process(encoding), text.text)
+
+    def windows(self, text: str, limit: int, *, prompt: str, overlap: int) -> list[EncodedText]:
+        """Cut a text into overlapping parts of at most ``limit`` tokens; each begins with the prompt."""
+        before = self._backend.encode(prompt, add_special_tokens=False)
+        rest = self._backend.encode(text, add_special_tokens=False)
+        room = limit - self._backend.num_special_tokens_to_add(is_pair=False) - len(before.ids)
+        if room < 1:
+            return []
+        rest.truncate(room, stride=min(overlap, room - 1))
+        parts = [Encoding.merge([before, part], growing_offsets=False) for part in (rest, *rest.overflowing)]
+        return [self._encoded(self._backend.post_process(part), text) for part in parts]
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:
         """Tokenise pairs of texts, each pair as one sequence, without padding or truncation."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +13,17 @@ from llmi_server.model.files import TextRecipe
 Output = NDArray[np.float32]
 
 
+class Fit(Enum):
+    """How a text was made to fit into the model's limit."""
+
+    WHOLE = auto()
+    TRUNCATED = auto()
+    WINDOW = auto()
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodedText:
-    """One tokenised text.
+    """One tokenised text, or a part of one.
 
     Attributes:
         ids: Token ids with special tokens.
@@ -23,6 +32,8 @@ class EncodedText:
         offsets: First and past-the-last character of each token in the text.
         positions: Tokens whose output is wanted, for tasks that do not want all.
         text: The text itself.
+        source: Which of the texts that were tokenised together it is, or is part of.
+        fit: Whether it is whole.
     """
 
     ids: tuple[int, ...]
@@ -31,6 +42,8 @@ class EncodedText:
     offsets: tuple[tuple[int, int], ...]
     text: str
     positions: tuple[int, ...] = ()
+    source: int = 0
+    fit: Fit = Fit.WHOLE
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -129,6 +142,20 @@ class TextCodec(Protocol):
 
     def truncate(self, text: EncodedText, limit: int, *, keep_end: bool = False) -> EncodedText:
         """Shorten a text to ``limit`` tokens, special tokens kept, as the tokenizer itself does."""
+        ...
+
+    def windows(self, text: str, limit: int, *, prompt: str, overlap: int) -> list[EncodedText]:
+        """Cut a text into overlapping parts of at most ``limit`` tokens; each begins with the prompt.
+
+        Args:
+            text: The text, without the prompt.
+            limit: Most tokens of a part, special tokens included.
+            prompt: What is put before each part.
+            overlap: How many tokens neighbours share, fewer if the parts are short.
+
+        Returns:
+            The parts in order; none if the prompt leaves no room.
+        """
         ...
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:

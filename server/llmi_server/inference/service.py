@@ -9,10 +9,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
-from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
+from llmi_server.engine.protocol import EncodedText, Fit, ModelFacts, Output
 from llmi_server.errors import DeadlineExceededError, InvalidRequestError
 from llmi_server.inference.runner import BatchRunner, Result
 from llmi_server.tasks.task import Task, TaskParameters
+from llmi_server.telemetry import Telemetry
 
 _ResultT = TypeVar("_ResultT")
 _Arguments = TypeVarTuple("_Arguments")
@@ -34,22 +35,34 @@ class Answers:
     Attributes:
         answers: One for each text, in order; what an answer is depends on the task.
         tokens: Tokens computed for the request, special tokens included.
+        truncated: How many of the texts were cut.
+        windowed: How many of the texts were too long and computed in parts.
     """
 
     answers: list[object]
     tokens: int
+    truncated: int = 0
+    windowed: int = 0
 
 
 class InferenceService:
     """Runs requests: tokenises on worker threads, computes through the queue, and cleans up whatever happens."""
 
     def __init__(
-        self, *, task: Task[Any], runner: BatchRunner, workers: Executor, limits: RequestLimits, facts: ModelFacts
+        self,
+        *,
+        task: Task[Any],
+        runner: BatchRunner,
+        workers: Executor,
+        limits: RequestLimits,
+        facts: ModelFacts,
+        telemetry: Telemetry,
     ) -> None:
         self._task = task
         self._runner = runner
         self._workers = workers
         self._limits = limits
+        self._telemetry = telemetry
         self.facts = facts
 
     def device_memory_bytes(self) -> int | None:
@@ -93,7 +106,11 @@ class InferenceService:
             ) from None
         finally:
             self._runner.cancel(ticket)
-        return Answers(answers=answers, tokens=sum(map(len, encoded)))
+        truncated, windowed = (
+            len({text.source for text in encoded if text.fit is fit}) for fit in (Fit.TRUNCATED, Fit.WINDOW)
+        )
+        self._telemetry.long_inputs_answered(truncated=truncated, windowed=windowed)
+        return Answers(answers=answers, tokens=sum(map(len, encoded)), truncated=truncated, windowed=windowed)
 
     async def brief(self, question: str, parameters: TaskParameters) -> str:
         """Answer one text in a few words, through the queue and the engine as any request.
@@ -121,8 +138,8 @@ class InferenceService:
         encoded = self._task.encode(texts, parameters)
         if len(encoded) > self._limits.max_inputs:
             raise InvalidRequestError(
-                f"The request asks {len(encoded)} questions, one for each label of each text, and the limit is"
-                f" {self._limits.max_inputs}.",
+                f"The request asks {len(encoded)} questions, one for each label of each text or each window of a long"
+                f" one, and the limit is {self._limits.max_inputs}.",
                 param="parameters",
             )
         tokens = sum(map(len, encoded))

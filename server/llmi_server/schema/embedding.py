@@ -17,7 +17,9 @@ class EmbeddingRequest(RequestBody):
     prompt_name: str | None = Field(
         default=None, max_length=200, description="Which of the model's prompts is put before each text (an extension)."
     )
-    truncate: bool | None = Field(default=None, description="Cut inputs that are too long (an extension).")
+    truncate: bool | None = Field(
+        default=None, description="Cut inputs that are too long, or refuse them (an extension)."
+    )
 
 
 class Embedding(BaseModel):
@@ -33,6 +35,10 @@ class EmbeddingUsage(BaseModel):
 
     prompt_tokens: int
     total_tokens: int
+    truncated_inputs: int | None = Field(default=None, description="Texts that were cut, if any (an extension).")
+    windowed_inputs: int | None = Field(
+        default=None, description="Texts that were too long and computed in parts, if any (an extension)."
+    )
 
 
 class EmbeddingList(BaseModel):

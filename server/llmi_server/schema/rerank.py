@@ -19,7 +19,9 @@ class RerankRequest(RequestBody):
     documents: list[str | Document] = Field(description="Texts, or objects with a text.")
     top_n: int | None = Field(default=None, ge=1, description="How many of the best; all if absent.")
     return_documents: bool = Field(default=True, description="Whether the answer repeats the documents.")
-    truncate: bool | None = Field(default=None, description="Cut documents that are too long (an extension).")
+    truncate: bool | None = Field(
+        default=None, description="Cut documents that are too long, or refuse them (an extension)."
+    )
 
     @property
     def texts(self) -> list[str]:
@@ -46,6 +48,7 @@ class RerankUsage(BaseModel):
 
     prompt_tokens: int
     total_tokens: int
+    truncated_inputs: int | None = Field(default=None, description="Documents that were cut, if any (an extension).")
 
 
 class RerankAnswer(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import InvalidRequestError
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
@@ -24,14 +25,17 @@ class FillMaskParameters(TaskParameters):
 class FillMask(OneByOne[FillMaskParameters]):
     """Answers as the Transformers pipeline does: a list for one mask, a list of lists for several."""
 
-    def __init__(self, codec: TextCodec, *, limit: int) -> None:
+    def __init__(self, codec: TextCodec, *, limit: int, long_inputs: LongInputs = LongInputs.REFUSE) -> None:
         self._codec = codec
         self._limit = limit
+        self._long_inputs = long_inputs
 
     def encode(self, texts: Sequence[str], parameters: FillMaskParameters) -> list[EncodedText]:
         """Tokenise the texts and find their masks."""
         self._target_ids(parameters)
-        encoded = encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
+        encoded = encode_within(
+            self._codec, texts, limit=self._limit, parameters=parameters, long_inputs=self._long_inputs
+        )
         return [self._with_masks(text, index) for index, text in enumerate(encoded)]
 
     def answer(self, text: EncodedText, output: Output, parameters: FillMaskParameters) -> object:

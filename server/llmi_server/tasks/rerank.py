@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from llmi_api.failure import FailureCode
+from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import StartupError
 from llmi_server.tasks.task import TaskParameters, encode_pairs_within, refuse_blank
@@ -25,9 +26,17 @@ class Rerank:
         StartupError: The model gives more than one number.
     """
 
-    def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        codec: TextCodec,
+        *,
+        limit: int,
+        labels: Sequence[str],
+        long_inputs: LongInputs = LongInputs.REFUSE,
+    ) -> None:
         self._codec = codec
         self._limit = limit
+        self._long_inputs = long_inputs
         if len(labels) != 1:
             raise StartupError(
                 FailureCode.TASK_MISMATCH,
@@ -40,7 +49,9 @@ class Rerank:
         refuse_blank([parameters.query], param="query")
         refuse_blank(texts, param="documents")
         pairs = [(parameters.query, text) for text in texts]
-        return encode_pairs_within(self._codec, pairs, limit=self._limit, parameters=parameters, shorten=1)
+        return encode_pairs_within(
+            self._codec, pairs, limit=self._limit, parameters=parameters, long_inputs=self._long_inputs, shorten=1
+        )
 
     def answers(
         self, texts: Sequence[EncodedText], outputs: Sequence[Output], parameters: RerankParameters

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
@@ -28,15 +29,26 @@ class TextClassificationParameters(TaskParameters):
 class TextClassification(OneByOne[TextClassificationParameters]):
     """Answers a list of label and score, best first, for each text."""
 
-    def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str], problem_type: str | None) -> None:
+    def __init__(
+        self,
+        codec: TextCodec,
+        *,
+        limit: int,
+        labels: Sequence[str],
+        problem_type: str | None,
+        long_inputs: LongInputs = LongInputs.REFUSE,
+    ) -> None:
         self._codec = codec
         self._limit = limit
+        self._long_inputs = long_inputs
         self._labels = labels
         self._default_function = _function_for(problem_type, len(labels))
 
     def encode(self, texts: Sequence[str], parameters: TextClassificationParameters) -> list[EncodedText]:
         """Tokenise the texts."""
-        return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
+        return encode_within(
+            self._codec, texts, limit=self._limit, parameters=parameters, long_inputs=self._long_inputs
+        )
 
     def answer(self, text: EncodedText, output: Output, parameters: TextClassificationParameters) -> object:  # noqa: ARG002 - the protocol's signature
         """Return label and score of the best classes.

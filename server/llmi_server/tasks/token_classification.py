@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
@@ -40,14 +41,24 @@ class _Piece:
 class TokenClassification(OneByOne[TokenClassificationParameters]):
     """Answers a list of entities for each text."""
 
-    def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        codec: TextCodec,
+        *,
+        limit: int,
+        labels: Sequence[str],
+        long_inputs: LongInputs = LongInputs.REFUSE,
+    ) -> None:
         self._codec = codec
         self._limit = limit
+        self._long_inputs = long_inputs
         self._labels = labels
 
     def encode(self, texts: Sequence[str], parameters: TokenClassificationParameters) -> list[EncodedText]:
         """Tokenise the texts."""
-        return encode_within(self._codec, texts, limit=self._limit, parameters=parameters)
+        return encode_within(
+            self._codec, texts, limit=self._limit, parameters=parameters, long_inputs=self._long_inputs
+        )
 
     def answer(
         self, text: EncodedText, output: Output, parameters: TokenClassificationParameters

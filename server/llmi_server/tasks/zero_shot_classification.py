@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from llmi_api.failure import FailureCode
+from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
 from llmi_server.errors import StartupError
 from llmi_server.tasks.task import TaskParameters, encode_pairs_within, refuse_blank
@@ -56,9 +57,17 @@ class ZeroShotClassification:
         StartupError: The model has no label for "follows from it".
     """
 
-    def __init__(self, codec: TextCodec, *, limit: int, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        codec: TextCodec,
+        *,
+        limit: int,
+        labels: Sequence[str],
+        long_inputs: LongInputs = LongInputs.REFUSE,
+    ) -> None:
         self._codec = codec
         self._limit = limit
+        self._long_inputs = long_inputs
         follows = [number for number, label in enumerate(labels) if label.lower().startswith("entail")]
         if not follows or len(labels) < _LEAST:
             raise StartupError(
@@ -77,7 +86,7 @@ class ZeroShotClassification:
         sentences = [parameters.hypothesis_template.replace(_PLACE, label) for label in parameters.labels]
         pairs = [(text, sentence) for text in texts for sentence in sentences]
         return encode_pairs_within(
-            self._codec, pairs, limit=self._limit, parameters=parameters, shorten=0,
+            self._codec, pairs, limit=self._limit, parameters=parameters, long_inputs=self._long_inputs, shorten=0,
             index_of=lambda number: number // len(sentences),
         )  # fmt: skip
 

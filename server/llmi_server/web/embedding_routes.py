@@ -19,6 +19,7 @@ from llmi_server.tasks.embeddings import EmbeddingParameters
 from llmi_server.web.body import read_body
 from llmi_server.web.disconnect import while_connected
 from llmi_server.web.documented import ERRORS, takes
+from llmi_server.web.long_inputs import told
 from llmi_server.web.model_routes import require_served
 
 
@@ -43,7 +44,7 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
         parameters = EmbeddingParameters(truncate=body.truncate, prompt_name=body.prompt_name)
         answers = await while_connected(request, service.run(texts, parameters))
         content = await asyncio.to_thread(_render, answers, body)
-        return Response(content, media_type="application/json")
+        return Response(content, media_type="application/json", headers=told(answers))
 
     return router
 
@@ -51,8 +52,13 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
 def _render(answers: Answers, body: EmbeddingRequest) -> bytes:
     vectors = [_vector(cast("Output", vector), body.encoding_format) for vector in answers.answers]
     data = [Embedding(index=index, embedding=vector) for index, vector in enumerate(vectors)]
-    usage = EmbeddingUsage(prompt_tokens=answers.tokens, total_tokens=answers.tokens)
-    return EmbeddingList(data=data, model=body.model, usage=usage).model_dump_json().encode()
+    usage = EmbeddingUsage(
+        prompt_tokens=answers.tokens,
+        total_tokens=answers.tokens,
+        truncated_inputs=answers.truncated or None,
+        windowed_inputs=answers.windowed or None,
+    )
+    return EmbeddingList(data=data, model=body.model, usage=usage).model_dump_json(exclude_none=True).encode()
 
 
 def _vector(vector: Output, encoding_format: str) -> list[float] | str:

@@ -30,6 +30,7 @@ from llmi_server.tasks.task import TaskParameters
 from llmi_server.web.body import read_bytes
 from llmi_server.web.disconnect import while_connected
 from llmi_server.web.documented import takes
+from llmi_server.web.long_inputs import told
 from llmi_server.web.model_routes import require_served
 
 _HEADER_LENGTH = "inference-header-content-length"
@@ -71,8 +72,8 @@ def kserve_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         answers = await while_connected(request, service.run(texts, parameters))
         content, header = await asyncio.to_thread(render, body, settings.model_name, output, answers.answers)
         if not header:
-            return Response(content, media_type="application/json")
-        headers = {_HEADER_LENGTH: str(header)}
+            return Response(content, media_type="application/json", headers=told(answers))
+        headers = {_HEADER_LENGTH: str(header)} | told(answers)
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     for path in _MODEL:

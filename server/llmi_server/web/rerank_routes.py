@@ -16,6 +16,7 @@ from llmi_server.tasks.rerank import RerankParameters, ranked
 from llmi_server.web.body import read_body
 from llmi_server.web.disconnect import while_connected
 from llmi_server.web.documented import ERRORS, takes
+from llmi_server.web.long_inputs import told
 from llmi_server.web.model_routes import require_served
 
 
@@ -33,7 +34,8 @@ def rerank_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         require_served(body.model, settings.model_name, param="model")
         parameters = RerankParameters(query=body.query, truncate=body.truncate)
         answers = await while_connected(request, service.run(body.texts, parameters))
-        return Response(await asyncio.to_thread(_render, answers, body), media_type="application/json")
+        content = await asyncio.to_thread(_render, answers, body)
+        return Response(content, media_type="application/json", headers=told(answers))
 
     return router
 
@@ -48,6 +50,8 @@ def _render(answers: Answers, body: RerankRequest) -> bytes:
         )
         for place, score in ranked(cast("list[float]", answers.answers), body.top_n)
     ]
-    usage = RerankUsage(prompt_tokens=answers.tokens, total_tokens=answers.tokens)
+    usage = RerankUsage(
+        prompt_tokens=answers.tokens, total_tokens=answers.tokens, truncated_inputs=answers.truncated or None
+    )
     answer = RerankAnswer(model=body.model, results=results, usage=usage)
     return answer.model_dump_json(exclude_none=True).encode()

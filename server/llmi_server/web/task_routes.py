@@ -22,6 +22,7 @@ from llmi_server.tasks.rerank import ranked
 from llmi_server.web.body import read_body
 from llmi_server.web.disconnect import while_connected
 from llmi_server.web.documented import ERRORS, takes
+from llmi_server.web.long_inputs import told
 from llmi_server.web.model_routes import require_served
 
 _ALWAYS_A_LIST = (TextClassificationRequest, EmbeddingTaskRequest)
@@ -37,7 +38,8 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         service = lifecycle.service(InferenceService)
         body = await read_body(request, kind, settings)
         answers = await while_connected(request, service.run(body.texts, body.chosen_parameters))
-        return Response(await asyncio.to_thread(_render, _shaped(body, answers)), media_type="application/json")
+        content = await asyncio.to_thread(_render, _shaped(body, answers))
+        return Response(content, media_type="application/json", headers=told(answers))
 
     @router.post("/", openapi_extra=takes(kind), responses=ERRORS)
     async def run_task(request: Request) -> Response:

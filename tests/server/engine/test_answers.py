@@ -1,6 +1,7 @@
 """Answers are the Transformers pipeline's, for every task and family."""
 
 import inspect
+import itertools
 import warnings
 
 import numpy as np
@@ -187,6 +188,18 @@ def test_truncation_cuts_as_the_tokenizer_itself_does():
         judge = AutoTokenizer.from_pretrained(str(folder), truncation_side=side)
         expected = judge(text, truncation=True, max_length=20)["input_ids"]
         assert list(codec.truncate(encoded, 20, keep_end=side == "left").ids) == expected
+
+
+def test_windows_cover_a_text_in_order_share_tokens_and_begin_with_the_prompt():
+    codec, text = load(small_model("bert", "base"), Task.EMBEDDINGS).codec, "The dog eats meat in Berlin. " * 9
+    whole, prompt = codec.encode([text])[0].ids, codec.encode(["Snow is"])[0].ids[1:-1]
+    windows = codec.windows(text, 20, prompt="Snow is ", overlap=3)
+    assert all(len(window) <= 20 and window.ids[0] == whole[0] and window.ids[-1] == whole[-1] for window in windows)
+    assert all(window.ids[1 : 1 + len(prompt)] == prompt for window in windows)
+    parts = [window.ids[1 + len(prompt) : -1] for window in windows]
+    assert all(one[-3:] == other[:3] for one, other in itertools.pairwise(parts))
+    assert [*parts[0], *(token for part in parts[1:] for token in part[3:])] == list(whole[1:-1])
+    assert codec.windows(text, 20, prompt=text, overlap=3) == []
 
 
 def test_the_tiny_bert_knows_the_capital_of_france():

@@ -178,6 +178,7 @@ ROWS = [
     Row("engine.env.value", {"engine": {"env": [{"name": "A", "value": "c"}]}}, _D, _env("A"), "c", _ENV),
     Row("limits.maxOutputTokens", _LONGEST_ANSWER, _D, _env("LLMI_MAX_OUTPUT_TOKENS"), "7"),
     Row("limits.maxInputTokens", {"limits": {"maxInputTokens": 7}}, _D, _env("LLMI_MAX_INPUT_TOKENS"), "7"),
+    Row("limits.longInputs", {"limits": {"longInputs": "truncate"}}, _D, _env("LLMI_LONG_INPUTS"), "truncate"),
     Row("limits.maxBatchTokens", {"limits": {"maxBatchTokens": 7}}, _D, _env("LLMI_MAX_BATCH_TOKENS"), "7"),
     Row("limits.maxQueuedRequests", {"limits": {"maxQueuedRequests": 7}}, _D, _env("LLMI_MAX_QUEUED_REQUESTS"), "7"),
     Row(

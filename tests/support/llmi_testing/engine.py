@@ -30,12 +30,18 @@ class FakeCodec:
     marks_subwords = False
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
-        return [self._encode(text) for text in texts]
+        return [replace(self._encode(text), source=number) for number, text in enumerate(texts)]
 
     def truncate(self, text: EncodedText, limit: int, *, keep_end: bool = False) -> EncodedText:
         words = text.text.split()
         kept = words[len(words) - limit + 2 :] if keep_end else words[: limit - 2]
         return replace(self._encode(" ".join(kept)), text=text.text)
+
+    def windows(self, text: str, limit: int, *, prompt: str, overlap: int) -> list[EncodedText]:
+        before, words = prompt.split(), text.split()
+        room = limit - 2 - len(before)
+        steps = range(0, max(len(words) - overlap, 1), room - overlap) if room > overlap else ()
+        return [self._encode(" ".join(before + words[begin : begin + room])) for begin in steps]
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedText]:
         return [self._encode_pair(pair) for pair in pairs]

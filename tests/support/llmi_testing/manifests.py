@@ -187,6 +187,8 @@ REFUSED: list[Refused] = [
     Refused("a range that is none", manifest(balancer(loadBalancerSourceRanges=["everywhere"])), ("spec.service.loadBalancerSourceRanges[0]", "must be an address range"), by_types=False),
     Refused("an annotation of the operator's", manifest(spec(service={"annotations": {"llminference.dev/plan-hash": "x"}})), ("spec.service", "must not begin with llminference.dev/")),
     Refused("a known answer of a vector", manifest(spec(task="embeddings", verify=[{"input": "a", "expect": "b"}])), ("spec", "verify does not go with task embeddings")),
+    Refused("windows of a task other than embeddings", manifest(spec(limits={"longInputs": "window"})), ("spec", "window goes with task embeddings only")),
+    Refused("cut prompts", manifest(spec(task="text-generation", limits={"longInputs": "truncate"})), ("spec", "truncate not with text-generation")),
     Refused("a longest answer of a task without length", manifest(spec(limits={"maxOutputTokens": 9})), ("spec", "goes with task text-generation only")),
     Refused("no known answers", manifest(spec(verify=[])), ("spec.verify",)),
     Refused("a question without an answer", manifest(spec(verify=[{"input": "a", "expect": ""}])), ("spec.verify[0].expect",)),
