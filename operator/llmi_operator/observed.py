@@ -191,13 +191,19 @@ class DeploymentState:
     conditions: dict[str, ConditionState]
 
     @property
+    def is_seen(self) -> bool:
+        """Whether its controller has looked at it since it changed last; the numbers of pods are of before, if not."""
+        return self.observed_generation >= self.generation
+
+    @property
     def complete(self) -> bool:
         """Whether exactly the wanted pods of the present version run and are ready."""
-        return (
-            self.observed_generation >= self.generation
-            and self.updated == self.wanted == self.ready
-            and self.total == self.wanted
-        )
+        return self.is_seen and self.has_all
+
+    @property
+    def has_all(self) -> bool:
+        """Whether as many pods as are wanted run, of the version that its controller has seen, and all are ready."""
+        return self.updated == self.wanted == self.ready and self.total == self.wanted
 
 
 @dataclass(frozen=True)

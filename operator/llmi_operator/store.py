@@ -13,8 +13,8 @@ from llmi_operator.observed import Refusal
 
 Object = dict[str, Any]
 TOLD_AGAIN = timedelta(minutes=1)
-OWNS_REPLICAS = "ownsReplicas"
-"""Key we add to a stored Deployment: whether our field manager owns ``spec.replicas``."""
+REPLICAS_OWNERS = "replicasOwners"
+"""Key we add to a stored Deployment: the field managers that own ``spec.replicas``."""
 
 
 class Key(NamedTuple):
@@ -238,18 +238,17 @@ def trim(kind: Kind, body: Mapping[str, Any]) -> Object:
     metadata = {key: value for key, value in body["metadata"].items() if key not in dropped}
     # The items of a listing do not say what they are.
     trimmed = {"apiVersion": kind.api_version, "kind": kind.name, **body, "metadata": metadata}
-    if kind == DEPLOYMENT and OWNS_REPLICAS not in body:
-        trimmed[OWNS_REPLICAS] = owns_replicas(body)
+    if kind == DEPLOYMENT and REPLICAS_OWNERS not in body:
+        trimmed[REPLICAS_OWNERS] = list_replicas_owners(body)
     return trimmed
 
 
-def owns_replicas(body: Mapping[str, Any]) -> bool:
-    """Whether our field manager owns ``spec.replicas`` of a Deployment."""
-    return any(
-        entry.get("manager") == labels.FIELD_MANAGER
-        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
-        and not entry.get("subresource")
+def list_replicas_owners(body: Mapping[str, Any]) -> list[str]:
+    """The field managers that own ``spec.replicas`` of a Deployment; ``name/scale`` if through that subresource."""
+    return sorted(
+        "/".join(filter(None, (entry.get("manager"), entry.get("subresource"))))
         for entry in body["metadata"].get("managedFields") or ()
+        if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmi_testing.apiserver import ApiServer
+from llmi_testing.auditing import Audit
 from llmi_testing.eventually import eventually
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.space import Space
@@ -24,6 +25,18 @@ def control_plane():
         server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
         server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def audit(control_plane, tmp_path_factory):
+    """Watches over all tests; what it finds fails the run at its end.
+
+    Endpoints it must leave out: without a node there are none, whatever a test writes into a pod's status.
+    """
+    with Audit(control_plane, tmp_path_factory.mktemp("audit")) as audit:
+        yield
+        findings = [one for one in audit.findings() if one["rule"] != "lie"]
+        assert not findings, "\n".join(map(str, findings))
 
 
 @pytest.fixture(scope="session")

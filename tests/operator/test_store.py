@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from llmi_api import labels
 from llmi_operator.kinds import DEPLOYMENT, INFERENCE, MOUNT_EVENT, POD, SERVICE
-from llmi_operator.store import OWNS_REPLICAS, Key, Store, owns_replicas
+from llmi_operator.store import REPLICAS_OWNERS, Key, Store, list_replicas_owners
 from llmi_testing.inference import make_stored_body
 
 KEY = Key("models", "bert")
@@ -84,14 +84,14 @@ def test_managed_fields_are_reduced_to_who_owns_the_replicas():
     store = Store()
     store.put(DEPLOYMENT, child(managedFields=[entry]))
     body = store.get(DEPLOYMENT, KEY)
-    assert body[OWNS_REPLICAS]
+    assert body[REPLICAS_OWNERS] == [labels.FIELD_MANAGER]
     assert "managedFields" not in body["metadata"]
 
 
-def test_ownership_by_another_manager_or_through_the_scale_subresource_is_not_ours():
+def test_who_set_the_replicas_through_the_scale_subresource_is_told_from_who_applied_them():
     fields = {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
     theirs = [fields | {"manager": "kubectl"}, fields | {"manager": labels.FIELD_MANAGER, "subresource": "scale"}]
-    assert not owns_replicas(child(managedFields=theirs))
+    assert list_replicas_owners(child(managedFields=theirs)) == ["kubectl", f"{labels.FIELD_MANAGER}/scale"]
 
 
 def test_resources_are_listed_and_forgotten():

@@ -65,8 +65,9 @@ class LLMInferenceSpec(Model):
         default=None,
         ge=0,
         le=1000,
-        description="How many replicas run; 0 stops serving. Without this and without autoscaling: 1. `kubectl scale` "
-        "sets it, and so may an autoscaler of yours, which needs a number here to start from.",
+        description="How many replicas run; 0 stops serving. Without this and without autoscaling: 1, or as many as an "
+        "autoscaler left when it was switched off. `kubectl scale` sets it, and so may an autoscaler of yours, which "
+        "needs a number here to start from.",
     )
     autoscaling: Autoscaling | None = Field(
         default=None, description="Lets the number of replicas follow the load, in place of replicas."

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from llmi_api import labels
 from llmi_api.failure import FetchReport
+from llmi_operator.cluster.client import HANDOVER_MANAGER
 from llmi_operator.cluster.ownership import find_foreign
 from llmi_operator.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT, POD
 from llmi_operator.parse import Resource
@@ -12,10 +14,13 @@ from llmi_operator.plan import Live
 from llmi_operator.plan.names import FETCH_CONTAINER, make_cache_name, make_pin_name
 from llmi_operator.plan.pin import make_pin_key
 from llmi_operator.plan.pod import PIN_VARIABLE
+from llmi_operator.plan.replicas import ReplicasOwner
 from llmi_operator.status.reports import read_report
-from llmi_operator.store import OWNS_REPLICAS, Key, Store
+from llmi_operator.store import REPLICAS_OWNERS, Key, Store
 
 _Body = Mapping[str, Any]
+# The controller of HorizontalPodAutoscalers runs in this process; KEDA works through it.
+_AUTOSCALERS = frozenset({HANDOVER_MANAGER, "kube-controller-manager/scale", "kube-controller-manager"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -26,11 +31,17 @@ def read_live(store: Store, resource: Resource) -> Live:
     claim = store.get(CLAIM, Key(key.namespace, make_cache_name(resource))) or {}
     return Live(
         replicas=deployment.get("spec", {}).get("replicas", 1) if deployment else None,
-        owns_replicas=deployment.get(OWNS_REPLICAS, False),
+        replicas_owner=_find_replicas_owner(deployment.get(REPLICAS_OWNERS, [])),
         pins=_read_pins(store, resource),
         fetched=_find_fetched(store.children(POD, key), make_pin_key(resource.spec.model)),
         cache_size=claim.get("spec", {}).get("resources", {}).get("requests", {}).get("storage"),
     )
+
+
+def _find_replicas_owner(managers: list[str]) -> ReplicasOwner:
+    if labels.FIELD_MANAGER in managers:
+        return ReplicasOwner.OPERATOR
+    return ReplicasOwner.AUTOSCALER if managers and _AUTOSCALERS.issuperset(managers) else ReplicasOwner.OTHER
 
 
 def _read_pins(store: Store, resource: Resource) -> dict[str, str]:

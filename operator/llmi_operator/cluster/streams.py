@@ -2,11 +2,13 @@
 
 kopf tells nobody that it has begun to watch anew, or that it has stopped. But a watch that is alive is opened anew
 before long, because the API server is asked to end each one; and a listing after the first one means that a watch was
-interrupted for so long that something may have been missed.
+interrupted for so long that something may have been missed. Where a right is taken away, kopf goes on asking, and only
+a listing of our own tells those whom it concerns.
 """
 
 import ssl
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from types import SimpleNamespace
 
 import aiohttp
@@ -25,6 +27,7 @@ class Streams:
         self._on_gap = on_gap
         self._signs: dict[str, float] = {}
         self._listed: set[str] = set()
+        self._refused: set[str] = set()
 
     def make_session(
         self, context: ssl.SSLContext | None, headers: Mapping[str, str], user_agent: str
@@ -47,6 +50,7 @@ class Streams:
         self, _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
         path, query = params.url.path, params.url.query
+        self._note_right(path, allowed=params.response.status != HTTPStatus.FORBIDDEN)
         if query.get("watch") == "true":
             # A refusal is a sign as well: whoever asks is alive.
             self._signs[path] = self._clock()
@@ -54,3 +58,9 @@ class Streams:
             if path in self._listed:
                 self._on_gap()
             self._listed.add(path)
+
+    def _note_right(self, path: str, *, allowed: bool) -> None:
+        """A right that is lost or comes back is news once, however often kopf asks."""
+        if allowed == (path in self._refused):
+            (self._refused.discard if allowed else self._refused.add)(path)
+            self._on_gap()

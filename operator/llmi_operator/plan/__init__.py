@@ -15,7 +15,7 @@ from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
 from llmi_operator.plan.network_policy import build_network_policy
 from llmi_operator.plan.pin import build_pins, choose_pin
 from llmi_operator.plan.pod_monitor import build_pod_monitor
-from llmi_operator.plan.replicas import decide_replicas
+from llmi_operator.plan.replicas import ReplicasOwner, decide_replicas
 from llmi_operator.plan.service import build_service
 from llmi_operator.plan.service_account import build_service_account
 from llmi_operator.settings import ServerDefaults
@@ -29,14 +29,14 @@ class Live:
 
     Attributes:
         replicas: The Deployment's number of replicas; None when there is no Deployment.
-        owns_replicas: Whether our field manager owns that number.
+        replicas_owner: Who owns that number.
         pins: Commits by key, from the ConfigMap.
         fetched: Commit that the first replica of the present model fetched; None when none has.
         cache_size: Size of the claim that keeps downloads; None when there is no claim.
     """
 
     replicas: int | None = None
-    owns_replicas: bool = False
+    replicas_owner: ReplicasOwner = ReplicasOwner.OTHER
     pins: Mapping[str, str] = field(default_factory=dict)
     fetched: str | None = None
     cache_size: str | None = None
@@ -59,7 +59,7 @@ class Plan:
 
 def make_plan(resource: Resource, defaults: ServerDefaults, live: Live) -> Plan:
     """Decide what shall exist. The same input always gives the same plan."""
-    decision = decide_replicas(resource.spec, live=live.replicas, owned=live.owns_replicas)
+    decision = decide_replicas(resource.spec, live=live.replicas, owner=live.replicas_owner)
     pin = choose_pin(resource.spec.model, live.pins, live.fetched)
     deployment = build_deployment(resource, defaults)
     if decision.in_manifest is not None:
@@ -68,7 +68,7 @@ def make_plan(resource: Resource, defaults: ServerDefaults, live: Live) -> Plan:
         *_build_surroundings(resource, defaults, live, pin),
         build_service(resource),
         deployment,
-        *_build_attendants(resource),
+        *_build_attendants(resource, live.replicas if decision.in_manifest is None else decision.in_manifest),
     )
     return Plan(children=tuple(_with_hash(child) for child in children), hand_over=decision.hand_over, pin=pin)
 
@@ -87,11 +87,11 @@ def _build_surroundings(
         yield build_cache(resource, cache, live.cache_size)
 
 
-def _build_attendants(resource: Resource) -> Iterator[Manifest]:
+def _build_attendants(resource: Resource, replicas: int | None) -> Iterator[Manifest]:
     """What looks after the pods once they run."""
     if resource.spec.autoscaling is not None:
         yield build_autoscaler(resource, resource.spec.autoscaling)
-    if wants_disruption_budget(resource.spec):
+    if wants_disruption_budget(resource.spec, replicas):
         yield build_disruption_budget(resource)
     if resource.spec.observability.metrics.pod_monitor:
         yield build_pod_monitor(resource)

@@ -8,12 +8,16 @@ from llmi_operator.plan.cache import needs_one_node
 from llmi_operator.plan.names import make_metadata, make_selector
 
 
-def wants_disruption_budget(spec: LLMInferenceSpec) -> bool:
+def wants_disruption_budget(spec: LLMInferenceSpec, replicas: int | None) -> bool:
     """Whether there are always two replicas or more, of which one can be spared.
 
     Replicas that must share a node are drained together: a budget would hold up the drain for ever.
+
+    Args:
+        spec: What the user wrote.
+        replicas: How many there are where no autoscaler decides.
     """
-    least = spec.autoscaling.min_replicas if spec.autoscaling else spec.replicas
+    least = spec.autoscaling.min_replicas if spec.autoscaling else replicas
     return least is not None and least > 1 and not needs_one_node(spec.model)
 
 

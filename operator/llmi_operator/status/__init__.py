@@ -17,7 +17,7 @@ from llmi_operator.status.finding import Finding, Outlook, write_sentence
 from llmi_operator.status.pods import Situation
 from llmi_operator.status.reports import find_fetch_report, read_fetch
 from llmi_operator.status.rules import compute_finding
-from llmi_operator.status.serving import is_serving, was_serving
+from llmi_operator.status.serving import bridge, is_serving, was_serving
 from llmi_operator.status.startup import compute_memory, compute_startup
 
 ENGINE = "transformers"
@@ -36,13 +36,15 @@ def compute_status(
     resource: Resource, observed: Observed, previous: LLMInferenceStatus, defaults: ServerDefaults
 ) -> Verdict:
     """Say how a resource is doing."""
+    was = was_serving(previous, resource.generation)
+    observed = bridge(observed, was=was)
     pin = _find_pin(resource, observed, previous)
     situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin)
     finding = compute_finding(observed, situation)
     deployment = observed.deployment
     ready = deployment.ready if deployment else 0
     wanted = deployment.wanted if deployment else _wanted(resource)
-    serving = is_serving(observed, resource.spec, was=was_serving(previous, resource.generation))
+    serving = is_serving(observed, resource.spec, was=was)
     sentence = _write(finding, observed)
     addresses = list_addresses(resource, observed)
     status = LLMInferenceStatus(

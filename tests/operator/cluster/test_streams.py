@@ -29,8 +29,8 @@ def streams(clock, gaps):
 
 @pytest.fixture
 async def ask(streams):
-    async def answer(_):
-        return web.json_response({})
+    async def answer(request):
+        return web.json_response({}, status=int(request.query.get("status", 200)))
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer)
@@ -82,6 +82,18 @@ async def test_a_second_listing_means_a_gap(ask, gaps):
     assert gaps == []
     await ask("/pods?limit=500")
     assert gaps == [True]
+
+
+async def test_a_right_that_is_lost_or_comes_back_means_a_gap_once(ask, gaps):
+    await ask("/pods?limit=500")
+    for _ in range(3):
+        await ask("/pods?watch=true&status=403")
+    assert gaps == [True]
+    await ask("/services?watch=true&status=403")
+    assert gaps == [True, True]
+    for _ in range(3):
+        await ask("/pods?watch=true")
+    assert gaps == [True, True, True]
 
 
 async def test_a_session_that_cannot_connect_tells_nothing(streams, clock):

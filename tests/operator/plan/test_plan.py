@@ -11,6 +11,7 @@ from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, ServeLaunch
 from llmi_operator.plan import Live, make_plan
 from llmi_operator.plan.drift import covers
 from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
+from llmi_operator.plan.replicas import ReplicasOwner
 from llmi_testing.inference import DEFAULTS, make_resource
 
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
@@ -105,6 +106,15 @@ def test_the_pod_template_does_not_depend_on_replicas_service_or_autoscaling():
 def test_replicas_are_in_the_manifest_only_while_they_are_ours():
     on = {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}
     assert deployment({"replicas": 5})["replicas"] == 5
-    live = Live(replicas=5, owns_replicas=True)
+    live = Live(replicas=5, replicas_owner=ReplicasOwner.OPERATOR)
     assert "replicas" not in deployment(on, live)
     assert plan(on, live).hand_over == 5
+
+
+def test_what_an_autoscaler_left_keeps_its_disruption_budget():
+    def kinds(live):
+        return {child["kind"] for child in plan({}, live).children}
+
+    assert "PodDisruptionBudget" in kinds(Live(replicas=4, replicas_owner=ReplicasOwner.AUTOSCALER))
+    assert "PodDisruptionBudget" not in kinds(Live(replicas=1, replicas_owner=ReplicasOwner.AUTOSCALER))
+    assert "PodDisruptionBudget" not in kinds(Live(replicas=4, replicas_owner=ReplicasOwner.OTHER))

@@ -3,7 +3,7 @@
 import pytest
 
 from llmi_operator.observed import Refusal
-from llmi_operator.status.serving import is_serving
+from llmi_operator.status.serving import bridge, is_serving
 from llmi_testing.inference import make_resource
 from llmi_testing.observations import deployment, observed
 
@@ -39,6 +39,18 @@ def test_a_number_that_the_autoscaler_has_just_changed_takes_nothing_from_ready(
     just_changed = deployment(5, ready=2, total=2, updated=2, generation=2)
     assert serves(AUTO, state=just_changed, was=True)
     assert not serves(AUTO, state=just_changed, was=False)
+
+
+def test_a_deployment_that_has_just_been_set_back_is_taken_for_seen_where_it_served():
+    just_changed = observed(deployment=deployment(2, ready=2, generation=9))
+    assert bridge(just_changed, was=True).deployment.complete
+    assert bridge(just_changed, was=False) == just_changed
+
+
+@pytest.mark.parametrize("changes", [{"ready": 1}, {"total": 3}, {"updated": 1}])
+def test_a_deployment_that_lacks_pods_is_not_taken_for_seen(changes):
+    lacking = observed(deployment=deployment(2, **{"ready": 2, "generation": 9} | changes))
+    assert bridge(lacking, was=True) == lacking
 
 
 @pytest.mark.parametrize("changes", [{"deleting": True}, {"behind": True}, {"refusals": (Refusal("Service", "a"),)}])

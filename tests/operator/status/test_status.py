@@ -47,6 +47,19 @@ def test_every_condition_speaks_of_the_generation_that_was_judged():
     assert {item.observed_generation for item in status.conditions} == {7}
 
 
+def test_a_deployment_that_is_changed_again_and_again_does_not_make_ready_come_and_go():
+    first = judge(ready_pod(), deployment=deployment(1, ready=1))
+    second = judge(ready_pod(), previous=first, deployment=deployment(1, ready=1, generation=5))
+    assert second == first
+
+
+def test_an_edit_is_not_ready_until_the_deployment_has_been_seen():
+    before = judge(ready_pod(), deployment=deployment(1, ready=1))
+    edited = make_resource(generation=8)
+    state = observed(ready_pod(), deployment=deployment(1, ready=1, generation=5))
+    assert conditions(compute_status(edited, state, before, DEFAULTS).status)["Ready"] == "False"
+
+
 def test_a_transition_time_changes_only_with_its_status():
     first = judge()
     later = NOW + timedelta(seconds=90)

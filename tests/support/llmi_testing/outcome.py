@@ -52,12 +52,15 @@ def read_outcome(api: Api, namespace: str, name: str) -> Outcome:
     status = resource.get("status") or {}
     conditions = {item["type"]: item for item in status.get("conditions") or ()}
     bad = conditions.get("Degraded", {}).get("status") == "True"
-    autoscaled = "autoscaling" in resource["spec"]
-    shape: dict[str, Any] = {"status": _mask_status(status, loose=bad or autoscaled)}
+    # Without a number an autoscaler decides, or has decided before it was switched off.
+    free = "replicas" not in resource["spec"]
+    shape: dict[str, Any] = {"status": _mask_status(status, loose=bad or free)}
     for (kind, child), body in api.children(resource).items():
         if kind == "persistentvolumeclaims" and "cache" not in resource["spec"]["model"]:
             continue  # kept because its retention says so
-        shape[f"{kind}/{child}"] = _mask_child(body, autoscaled=autoscaled)
+        if kind == "poddisruptionbudgets" and free and "autoscaling" not in resource["spec"]:
+            continue  # there where several replicas are left
+        shape[f"{kind}/{child}"] = _mask_child(body, free=free)
     refused = conditions.get("Ready", {}).get("reason") == "Refused"
     return Outcome(bad, refused, _mask_words(_mask_words(shape, name, "NAME"), namespace, "NAMESPACE"))
 
@@ -88,9 +91,9 @@ def _mask_status(status: Body, *, loose: bool) -> Body:
     return result
 
 
-def _mask_child(body: Body, *, autoscaled: bool) -> Body:
+def _mask_child(body: Body, *, free: bool) -> Body:
     masked: Body = _mask({key: value for key, value in body.items() if key != "status"})
-    if autoscaled:
+    if free:
         masked.get("spec", {}).pop("replicas", None)
     return masked
 

@@ -8,7 +8,8 @@ from collections import Counter
 from llmi_testing.apiserver import ApiServer
 
 _APPLIED = re.compile(
-    r'^apiserver_request_total\{(?=[^}]*verb="APPLY")[^}]*resource="([^"]+)"[^}]*\} (\S+)$', re.MULTILINE
+    r'^apiserver_request_total\{(?=[^}]*verb="APPLY")[^}]*resource="([^"]+)"[^}]*subresource="([^"]*)"[^}]*\} (\S+)$',
+    re.MULTILINE,
 )
 
 
@@ -20,11 +21,11 @@ class AppliedCount:
         self._before = self._read()
 
     def since(self) -> dict[str, int]:
-        """Counts by resource; empty when nothing was applied."""
+        """Counts by resource, or ``resource/subresource``; empty when nothing was applied."""
         return dict(self._read() - self._before)
 
     def _read(self) -> Counter[str]:
         counts: Counter[str] = Counter()
-        for resource, count in _APPLIED.findall(self._server.kubectl("get", "--raw", "/metrics")):
-            counts[resource] += int(float(count))
+        for resource, subresource, count in _APPLIED.findall(self._server.kubectl("get", "--raw", "/metrics")):
+            counts["/".join(filter(None, (resource, subresource)))] += int(float(count))
         return counts
