@@ -33,7 +33,7 @@ def audit(control_plane, tmp_path_factory):
 
     Endpoints it must leave out: without a node there are none, whatever a test writes into a pod's status.
     """
-    with Audit(control_plane, tmp_path_factory.mktemp("audit")) as audit:
+    with Audit(control_plane.kubeconfig, tmp_path_factory.mktemp("audit")) as audit:
         yield
         findings = [one for one in audit.findings() if one["rule"] != "lie"]
         assert not findings, "\n".join(map(str, findings))

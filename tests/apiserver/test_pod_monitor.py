@@ -7,24 +7,36 @@ import pytest
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
-from llmi_testing.pod_monitors import make_pod_monitor_type
+from llmi_testing.pod_monitors import read_pod_monitor_type
 
 pytestmark = pytest.mark.apiserver
 MONITORED = {"observability": {"metrics": {"podMonitor": True, "labels": {"release": "prometheus"}}}}
-TYPE = make_pod_monitor_type()
+NAME = "podmonitors.monitoring.coreos.com"
+
+
+@pytest.fixture(scope="module")
+def pod_monitor_type(tmp_path_factory):
+    """A file with the real type; too large for kubectl's client-side apply."""
+    file = tmp_path_factory.mktemp("type") / "type.json"
+    file.write_text(json.dumps(read_pod_monitor_type()))
+    return file
 
 
 @pytest.fixture
-def served(control_plane):
+def served(control_plane, pod_monitor_type):
     """The type, for the length of a test."""
-    control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(TYPE))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", TYPE["metadata"]["name"], "--timeout=30s")
+    serve(control_plane, pod_monitor_type)
     yield
-    control_plane.kubectl("delete", "crd", TYPE["metadata"]["name"])
+    control_plane.kubectl("delete", "crd", NAME)
+
+
+def serve(control_plane, file):
+    control_plane.kubectl("create", "-f", str(file))
+    control_plane.kubectl("wait", "--for=condition=Established", "crd", NAME, "--timeout=30s")
 
 
 def monitors(space):
-    return json.loads(space.kubectl("get", "podmonitors.monitoring.coreos.com", "-o", "json"))["items"]
+    return json.loads(space.kubectl("get", NAME, "-o", "json"))["items"]
 
 
 def test_without_the_api_everything_else_is_made(space, account, tmp_path):
@@ -41,21 +53,21 @@ def test_with_the_api_it_is_made_and_comes_back_and_goes(space, served, account,
         (monitor,) = eventually(lambda: monitors(space))
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
         assert monitor["spec"]["podMetricsEndpoints"] == [{"path": "/metrics", "port": "http"}]
-        space.delete("podmonitors.monitoring.coreos.com", "bert")
+        space.delete(NAME, "bert")
         eventually(lambda: {item["metadata"]["uid"] for item in monitors(space)} - {monitor["metadata"]["uid"]})
         space.patch("llmi", "bert", {"spec": {"observability": None}})
         eventually(lambda: monitors(space) == [])
 
 
-def test_an_api_that_comes_later_is_used(control_plane, space, account, tmp_path):
+def test_an_api_that_comes_later_is_used(control_plane, space, pod_monitor_type, account, tmp_path):
     with OperatorProcess(account, tmp_path / "log"):
         space.apply(make_body(**MONITORED))
         space.wait_for_pods(1)
-        control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(TYPE))
+        serve(control_plane, pod_monitor_type)
         try:
             # A missing API is asked for again every 30 s, or with the next change.
             eventually(lambda: "podmonitors" in space.kubectl("api-resources", "-o", "name"))
             space.patch("llmi", "bert", {"spec": {"replicas": 2}})
             eventually(lambda: monitors(space))
         finally:
-            control_plane.kubectl("delete", "crd", TYPE["metadata"]["name"])
+            control_plane.kubectl("delete", "crd", NAME)

@@ -9,6 +9,7 @@ import current
 import deploy
 import kind_cluster
 import models
+from llmi_testing.auditing import Audit
 from llmi_testing.hub_pod import start_hub
 from llmi_testing.live_cluster import LiveCluster, eventually
 from problems import Problem
@@ -40,6 +41,18 @@ def server_image(kubectl):
     text = kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
     variables = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["env"]
     return next(variable["value"] for variable in variables if variable["name"] == "LLMI_OPERATOR_SERVER_IMAGE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def audit(kubectl, tmp_path_factory):
+    """Watches over all tests, on real pods; what it finds fails the run at its end."""
+    folder = tmp_path_factory.mktemp("audit")
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    with Audit(kubeconfig, folder) as audit:
+        yield audit
+        findings = audit.findings()
+        assert not findings, "\n".join(map(str, findings))
 
 
 def make_namespace(kubectl, name, labels):

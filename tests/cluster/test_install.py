@@ -27,15 +27,16 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def operator_image(kubectl):
+def operator_image(kubectl, audit):
     """The image of the operator of all tests, which rests while these run."""
     system = ("-n", deploy.NAMESPACE)
     body = json.loads(kubectl(*system, "get", OPERATOR, "-o", "json"))
     kubectl(*system, "scale", OPERATOR, "--replicas=0")
     eventually(lambda: not kubectl(*system, "get", "pods", "-o", "name"), "it rests")
-    yield body["spec"]["template"]["spec"]["containers"][0]["image"]
-    kubectl(*system, "scale", OPERATOR, "--replicas=2")
-    kubectl(*system, "rollout", "status", OPERATOR, "--timeout=55s")
+    with audit.excused():
+        yield body["spec"]["template"]["spec"]["containers"][0]["image"]
+        kubectl(*system, "scale", OPERATOR, "--replicas=2")
+        kubectl(*system, "rollout", "status", OPERATOR, "--timeout=55s")
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def kubelet(server):
 @pytest.fixture(scope="session", autouse=True)
 def audit(server, tmp_path_factory):
     """Watches over all tests; what it finds fails the run at its end."""
-    with Audit(server, tmp_path_factory.mktemp("audit")) as audit:
+    with Audit(server.kubeconfig, tmp_path_factory.mktemp("audit")) as audit:
         yield audit
         findings = audit.findings()
         assert not findings, "\n".join(map(str, findings))

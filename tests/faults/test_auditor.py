@@ -130,7 +130,7 @@ def test_a_spec_without_a_word_for_a_minute_is_found():
 
 def test_as_a_program_it_reads_a_real_api_server(server, api, namespace, tmp_path, audit):
     audit.ignore(namespace)
-    with Audit(server, tmp_path) as another:
+    with Audit(server.kubeconfig, tmp_path) as another:
         api.create("llminferences", namespace, make_body())
         bad = {"status": {"conditions": [condition("False", since="2026-05-01T00:00:00Z", reason="Starting")]}}
 
@@ -143,7 +143,7 @@ def test_as_a_program_it_reads_a_real_api_server(server, api, namespace, tmp_pat
 
 
 def test_its_own_end_does_not_go_unnoticed(server, tmp_path):
-    with Audit(server, tmp_path) as audit:
+    with Audit(server.kubeconfig, tmp_path) as audit:
         audit._process.kill()
         audit._process.wait()
         with pytest.raises(AssertionError, match="the auditor has ended"):

@@ -12,15 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmi_testing.apiserver import ApiServer
 from llmi_testing.own_modules import with_own_modules
 
 
 class Audit:
-    """Use it as a context manager; `findings` is what must not have been."""
+    """Use it as a context manager; `findings` is what must not have been.
 
-    def __init__(self, server: ApiServer, folder: Path) -> None:
-        self._server = server
+    Args:
+        kubeconfig: Of an administrator, as JSON with everything in it.
+        folder: For what it writes.
+    """
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        self._kubeconfig = kubeconfig
         self._findings = folder / "findings"
         self._excuses = folder / "excuses"
         self._log = folder / "auditor.log"
@@ -31,7 +35,7 @@ class Audit:
         self._findings.touch()
         with self._log.open("ab") as log:
             argv = [sys.executable, "-m", "llmi_testing.auditor"]
-            places = map(str, (self._server.kubeconfig, self._findings, self._excuses))
+            places = map(str, (self._kubeconfig, self._findings, self._excuses))
             self._process = subprocess.Popen(
                 [*argv, *places],
                 env=with_own_modules(dict(os.environ)),

@@ -1,33 +1,25 @@
-"""The type PodMonitor, as far as the operator uses it: a stand-in for the Prometheus operator's."""
+"""The type PodMonitor, as the Prometheus operator's own module has it."""
 
+import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import yaml
 
-def make_pod_monitor_type() -> dict[str, Any]:
-    """A CustomResourceDefinition that refuses unknown fields, with the fields of the real one that are used."""
-    text = {"type": "string"}
-    endpoint = {"type": "object", "properties": {"port": text, "path": text}}
-    spec = {
-        "type": "object",
-        "required": ["selector", "podMetricsEndpoints"],
-        "properties": {
-            "selector": {
-                "type": "object",
-                "properties": {"matchLabels": {"type": "object", "additionalProperties": text}},
-            },
-            "podMetricsEndpoints": {"type": "array", "items": endpoint},
-        },
-    }
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "required": ["spec"], "properties": {"spec": spec}}},
-    }
-    names = {"kind": "PodMonitor", "listKind": "PodMonitorList", "plural": "podmonitors", "singular": "podmonitor"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-        "spec": {"group": "monitoring.coreos.com", "names": names, "scope": "Namespaced", "versions": [version]},
-    }
+import gobuild
+
+MODULE = "github.com/prometheus-operator/prometheus-operator"
+_FOLDER = gobuild.TOOLS_DIR / "prometheus-operator"
+_FILE = "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"
+
+
+def read_pod_monitor_type() -> dict[str, Any]:
+    """Read the CustomResourceDefinition; the module is fetched once and checked against go.sum."""
+    argv = [gobuild.find_go(), "mod", "download", "-json", MODULE]
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly"}
+    done = subprocess.run(argv, cwd=_FOLDER, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    body: dict[str, Any] = yaml.safe_load((Path(json.loads(done.stdout)["Dir"]) / _FILE).read_text())
+    return body
