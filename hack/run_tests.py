@@ -105,7 +105,7 @@ def _pytest(tier: str, outcome: Outcome) -> None:
         "soak" if tier == "soak" else "not soak",
         f"--junitxml={report}",
         "-o",
-        "junit_family=xunit2",
+        "junit_family=xunit1",
     ]
     argv += [*shlex.split(os.environ.get("PYTEST_ARGS", "")), "-q"]
     code = subprocess.run(argv, cwd=ROOT, check=False).returncode

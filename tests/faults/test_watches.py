@@ -1,4 +1,4 @@
-"""Watches that break, fall silent, lag behind or disorder, and listings that are old."""
+"""Watches that break, fall silent, lag behind or disorder."""
 
 import time
 
@@ -7,7 +7,6 @@ import pytest
 from llmi_testing.end_state import is_settled
 from llmi_testing.eventually import eventually
 from llmi_testing.fault_plan import (
-    ALWAYS,
     Answer,
     Cut,
     Fault,
@@ -16,10 +15,8 @@ from llmi_testing.fault_plan import (
     Match,
     Reverse,
     Silence,
-    StaleList,
 )
 from llmi_testing.inference import make_body
-from llmi_testing.operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 WATCHES = Match(verbs=("watch",))
@@ -137,43 +134,3 @@ def test_watches_and_listings_that_are_refused_are_tried_again(api, proxy, bert,
     with audit.excused():
         edit(api, bert, 2)
         eventually(lambda: replicas(api, bert) == 2, seconds=90)
-
-
-def test_an_old_listing_after_a_restart_makes_no_harm(api, proxy, account, namespace, tmp_path, audit):
-    kubeconfig = proxy.kubeconfig(account)
-    settings = {"namespaces": namespace, "lease_name": namespace, "identity": namespace}
-    with OperatorProcess(kubeconfig, tmp_path / "log", **settings) as process:
-        for name in ("bert", "goes"):
-            api.create("llminferences", namespace, make_body(name, replicas=1))
-        eventually(lambda: is_settled(api, namespace, "bert") and is_settled(api, namespace, "goes"))
-        process.stop()
-        # Everything is listed as it is now; then it changes, and the old listing is what the next process gets.
-        process.start()
-        eventually(process.is_ready)
-        time.sleep(1)  # kopf's own listings come after ours
-        process.kill()
-        proxy.use(Fault(Match(verbs=("list",)), StaleList(), times=ALWAYS))
-        with audit.excused():
-            process_two(api, namespace)
-            start = len(proxy.log)
-            proxy.use(Fault(WATCHES, Silence(new=True)))
-            process.start()
-            eventually(process.is_ready, seconds=40)
-            eventually(process.is_leader)
-            eventually(lambda: proxy.calls(Match(verbs=("watch",), namespace=namespace))[-1].at > proxy.log[start].at)
-            time.sleep(5)  # what an old listing could do wrong, it has done by now
-            writes = [one for one in proxy.log[start:] if one.call.concerns_resources and 0 < one.status < 400]
-            assert [(one.call.verb, one.call.kind) for one in writes if one.call.subresource != "status"] == []
-            proxy.stop()
-            eventually(lambda: replicas(api, namespace) == 3, seconds=SECONDS)
-            eventually(lambda: is_settled(api, namespace, "bert"), seconds=SECONDS)
-            eventually(lambda: api.get("deployments", namespace, "goes") is None, seconds=SECONDS)
-            assert api.get("services", namespace, "goes") is None
-
-
-def process_two(api, namespace):
-    """What happens while no operator runs, as another replica would have it done."""
-    edit(api, namespace, 3)
-    api.patch("deployments", namespace, "bert", {"spec": {"replicas": 3}})
-    api.delete("llminferences", namespace, "goes")
-    eventually(lambda: api.get("deployments", namespace, "goes") is None, seconds=40)
