@@ -52,8 +52,8 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 	for peer in infinity triton vllm; do $(COMPILE) --python-platform x86_64-manylinux_2_35 --excludes requirements/peers/torch.exclude requirements/peers/$$peer.in -o requirements/peers/$$peer.txt; done
 
 ##@ Test it
-test: check ## Everything: unit, server, apiserver and cluster tiers, with a summary
-	$(BIN)/python hack/run_tests.py unit apiserver quick-faults cluster gpu
+test: check ## Everything: unit, server, apiserver, faults and cluster tiers, with a summary
+	$(BIN)/python hack/run_tests.py unit apiserver faults cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
 	$(BIN)/python hack/run_tests.py unit
@@ -61,7 +61,7 @@ test-fast: check ## Unit and server tests only: minutes
 test-apiserver: $(READY) ## The operator against a real kube-apiserver
 	$(BIN)/python hack/run_tests.py apiserver
 
-test-faults: $(READY) ## All that goes wrong between the operator and the API server: half an hour, best on an idle machine
+test-faults: $(READY) ## All that goes wrong between the operator and the API server: 20 minutes
 	$(BIN)/python hack/run_tests.py faults
 
 test-cluster: $(READY) ## The product on the local cluster

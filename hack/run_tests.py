@@ -27,15 +27,7 @@ REPORTS = ROOT / "build" / "test"
 TIERS = {
     "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack", "tests/bench"),
     "apiserver": ("tests/apiserver",),
-    # Every fault; and those of them that have passed as a whole, undisturbed, and so belong to every run of all tests.
     "faults": ("tests/faults",),
-    "quick-faults": (
-        "tests/faults/test_answers.py",
-        "tests/faults/test_auditor.py",
-        "tests/faults/lifecycle/test_deletion.py",
-        "tests/faults/lifecycle/test_generated_admission.py",
-        "tests/faults/lifecycle/test_poison.py",
-    ),
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
     "soak": ("tests",),
@@ -77,7 +69,7 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
-    if tier in {"faults", "quick-faults", "soak"}:
+    if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "apiserver":
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
