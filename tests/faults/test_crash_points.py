@@ -91,6 +91,8 @@ class Workload:
     act: Callable[[Place], None]
     is_prepared: bool
     """Whether the resource is there and ready before anything happens."""
+    is_cut_short: bool = False
+    """Whether the work ends when it happens to be somewhere: then only that nothing is made twice is known."""
 
 
 WORKLOADS = {
@@ -98,7 +100,7 @@ WORKLOADS = {
     "image change": Workload(change_image, is_prepared=True),
     "scale": Workload(scale, is_prepared=True),
     "autoscaling on and off": Workload(switch_autoscaling, is_prepared=True),
-    "delete": Workload(delete, is_prepared=False),
+    "delete": Workload(delete, is_prepared=False, is_cut_short=True),
 }
 
 
@@ -232,7 +234,13 @@ def test_killed_after_any_write_it_comes_to_the_same_end(series, workload, recor
     assert len(found.endings) >= {"scale": 2, "image change": 2}.get(workload, 3)
     for ending in found.endings:
         assert ending.state == found.reference.state
-        assert (ending.creates, ending.deletes) == (found.reference.creates, found.reference.deletes)
+        if WORKLOADS[workload].is_cut_short:
+            assert set(ending.creates.values()) <= {1}
+            assert ending.deletes == {}
+        else:
+            # Fewer are seen here where the process went before the answer to a write beside the chosen one came.
+            assert not Counter(ending.creates) - Counter(found.reference.creates)
+            assert not Counter(ending.deletes) - Counter(found.reference.deletes)
     record_property("points", len(found.endings))
     record_property("slowest_seconds", round(max(ending.seconds for ending in found.endings), 1))
     print(f"{workload}: {len(found.endings)} points, slowest {max(e.seconds for e in found.endings):.1f} s")
