@@ -1,13 +1,11 @@
 """Operators of one namespace come, are upgraded and go, by kustomize, Helm 3 and Helm 4, while a model serves.
 
-The operator that the other tests use rests meanwhile, so that the one under test is alone. Installing for the whole
-cluster is what `make deploy` does for all these tests; its upgrade and removal, and those of the resource type, are in
-tests/apiserver/test_install.py.
+The operator that the other tests use rests meanwhile, so that the one under test is alone. That of the whole cluster is
+in test_whole_cluster.py, the resource type's own upgrade and removal in tests/apiserver/test_install.py.
 """
 
 import json
 import os
-import secrets
 from pathlib import Path
 
 import pytest
@@ -104,14 +102,6 @@ def model_pods(cluster):
     return {pod["metadata"]["uid"] for pod in cluster.objects("pods", "tiny")}
 
 
-def is_obeyed(cluster, word):
-    """Let an operator write a word to the Service: pods need not change for it."""
-    cluster.patch("tiny", service={"annotations": {"example.com/word": word}})
-    return lambda: (
-        cluster.get("service", "tiny").get("metadata", {}).get("annotations", {}).get("example.com/word") == word
-    )
-
-
 def operators_objects(cluster):
     return cluster("get", KINDS, "-l", "app.kubernetes.io/name=llminference-operator", "-o", "name").split()
 
@@ -125,7 +115,7 @@ def test_a_model_serves_while_its_operator_comes_is_upgraded_and_goes(team, inst
     with team.load(url, rate=2, body=BODY) as load:
         installer.install("debug")
         team("rollout", "status", OPERATOR, "--timeout=55s")
-        eventually(is_obeyed(team, f"upgraded {secrets.token_hex(3)}"), "the upgraded operator works", seconds=60)
+        team.wait_until_obeyed("tiny")
         installer.remove()
         eventually(lambda: operators_objects(team) == [], "the operator is gone", seconds=60)
     assert load.result["failed"] == 0, load.result

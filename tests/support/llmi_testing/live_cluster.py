@@ -88,6 +88,17 @@ class LiveCluster:
 
         return eventually(look, seconds=seconds)
 
+    def wait_until_obeyed(self, name: str) -> None:
+        """Wait until an operator has followed an edit: one that pods need not change for."""
+        word = secrets.token_hex(3)
+        self.patch(name, service={"annotations": {"example.com/word": word}})
+
+        def read() -> str | None:
+            annotations: dict[str, str] = self.get("service", name).get("metadata", {}).get("annotations", {})
+            return annotations.get("example.com/word")
+
+        eventually(lambda: read() == word, "an operator follows an edit", seconds=60)
+
     def wait_why(self, name: str, *words: str, seconds: float = START_SECONDS) -> str:
         """Wait until the sentence holds all the words; give it."""
         seen: list[str] = []
