@@ -186,7 +186,13 @@ def walk(api, least):
     print(f"{run.transitions} transitions, {run.bad} bad states, {run.restored} restored, {run.refused} refused")
 
 
-@pytest.mark.parametrize("least", [100, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])])
-@pytest.mark.timeout(900)
+# The limit of a function would come before that of one of its parameters.
+@pytest.mark.parametrize(
+    "least",
+    [
+        pytest.param(100, marks=pytest.mark.timeout(900)),
+        pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(7200)]),
+    ],
+)
 def test_a_changed_resource_ends_like_a_new_one(api, operator, least):
     walk(api, least)
