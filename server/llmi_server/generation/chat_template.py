@@ -1,11 +1,12 @@
-"""A model's template for conversations, rendered in a sandbox and within bounds."""
+"""A model's template for conversations, rendered in a sandbox.
+
+Nothing here bounds time and memory for good: one step of a template may multiply texts within a single call of C code.
+So it runs in a process of its own, see ``template_process``; this module imports nothing that makes that one large.
+"""
 
 import json
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from types import FrameType
 from typing import Any, NoReturn
 
 import jinja2
@@ -15,25 +16,26 @@ import jinja2.parser
 import jinja2.runtime
 import jinja2.sandbox
 
-from llmi_server.errors import InvalidRequestError
-
 _LONGEST_TEMPLATE = 1_000_000
-_SLOWEST_SECONDS = 2.0
 _SPARE_CHARACTERS = 1_000_000
 """How much longer than the messages a rendered conversation may be."""
 
 _LARGEST_PRODUCT = 100_000
 
 
+class TemplateRefusedError(Exception):
+    """A template does not take a conversation, and why."""
+
+
 class TemplateTooCostlyError(Exception):
-    """A template computed for too long, or made too long a text."""
+    """A template would make too large a thing."""
 
 
 class ChatTemplate:
     """Renders conversations as Transformers does: same sandbox, same filters, same whitespace; and within bounds.
 
-    The template comes with the model and is not trusted: it has no files, no network and no Python objects, and what it
-    computes is bounded in time and size.
+    The template comes with the model and is not trusted: it has no files, no network and no Python objects, and its
+    text is bounded.
     """
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
@@ -55,7 +57,7 @@ class ChatTemplate:
         """Return the prompt for a conversation, up to where the assistant speaks next.
 
         Raises:
-            InvalidRequestError: The template refuses the conversation, or cannot be rendered within bounds.
+            TemplateRefusedError: It refuses the conversation, fails on it, or makes too much of it.
         """
         room = _SPARE_CHARACTERS + 2 * sum(len(message["content"]) for message in messages)
         fields = {
@@ -66,22 +68,17 @@ class ChatTemplate:
             **self._special,
         }
         try:
-            with _Deadline(_SLOWEST_SECONDS):
-                return _joined(self._template.generate(fields), room)
+            return _joined(self._template.generate(fields), room)
         except jinja2.exceptions.SecurityError:
-            raise _refused("it does what a template must not do") from None
+            raise TemplateRefusedError("it does what a template must not do") from None
         except jinja2.TemplateError as error:
-            raise _refused(str(error)[:200]) from None
+            raise TemplateRefusedError(str(error)[:200]) from None
         except TemplateTooCostlyError as error:
-            raise _refused(str(error)) from None
+            raise TemplateRefusedError(str(error)) from None
+        except MemoryError:
+            raise TemplateRefusedError("it needs too much memory") from None
         except (TypeError, ValueError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError) as error:
-            raise _refused(f"{type(error).__name__}: {str(error)[:200]}") from None
-
-
-def _refused(reason: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"The model's chat template does not take this conversation: {reason}.", param="messages"
-    )
+            raise TemplateRefusedError(f"{type(error).__name__}: {str(error)[:200]}") from None
 
 
 def _joined(pieces: Iterable[str], room: int) -> str:
@@ -92,29 +89,6 @@ def _joined(pieces: Iterable[str], room: int) -> str:
             raise TemplateTooCostlyError("it makes too long a text of it")
         result.append(piece)
     return "".join(result)
-
-
-class _Deadline:
-    """Ends Python code of this thread that runs for too long, at its next line."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = 0.0
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        self._end = time.monotonic() + self._seconds
-        self._before = sys.gettrace()
-        sys.settrace(self._trace)
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
-
-    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401, ARG002 - Python's signature
-        if time.monotonic() > self._end:
-            sys.settrace(None)
-            raise TemplateTooCostlyError("it takes too long")
-        return self._trace
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 
 from llmi_api.failure import FailureCode
 from llmi_server.errors import InvalidRequestError, StartupError
-from llmi_server.generation.chat_template import ChatTemplate
 from llmi_server.generation.messages import TokenizerParts
+from llmi_server.generation.template_client import TemplateClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class PromptCodec:
             StartupError: Its chat template is not one.
         """
         self._tokenizer: Tokenizer = Tokenizer.from_str(parts.definition)
-        self._template: ChatTemplate | None = None
+        self._template: TemplateClient | None = None
         if parts.chat_template is not None:
             try:
-                self._template = ChatTemplate(parts.chat_template, parts.special)
+                self._template = TemplateClient(parts.chat_template, parts.special)
             except ValueError as error:
                 raise StartupError(
                     FailureCode.MODEL_INVALID,
@@ -49,6 +49,11 @@ class PromptCodec:
     def converses(self) -> bool:
         """Whether the model says how conversations are put to it."""
         return self._template is not None
+
+    def stop(self) -> None:
+        """End what runs beside this process."""
+        if self._template is not None:
+            self._template.stop()
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Return a prompt's tokens.

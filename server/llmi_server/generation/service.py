@@ -171,6 +171,7 @@ class GenerationService:
     def stop(self) -> None:
         """Fail whatever is not answered yet, and end the engine."""
         self._engine.stop()
+        self._codec.stop()
 
     @contextlib.asynccontextmanager
     async def generate(self, ask: Ask) -> AsyncIterator[Generation]:

@@ -1,12 +1,9 @@
-"""Conversations become prompts as Transformers renders them, and no template takes the server down."""
-
-import time
+"""Conversations become prompts as Transformers renders them, and no template reads what it must not."""
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from llmi_server.errors import InvalidRequestError
-from llmi_server.generation.chat_template import ChatTemplate
+from llmi_server.generation.chat_template import ChatTemplate, TemplateRefusedError
 from llmi_testing.models import CHAT_TEMPLATE
 
 TALK = [
@@ -40,36 +37,19 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), bos_token="<s>", eos_token="</s>")
 
 
-BOMBS = {
-    "endless": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "long": "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
-    "product": "{{ 'x' * 10000000000 }}",
-    "power": "{{ 9 ** 999999999 }}",
-    "format": "{{ '%1000000000d' % 1 }}",
-    "center": "{{ 'x' | center(1000000000) }}",
-    "range": "{{ range(10000000000) | list }}",
-    "attributes": "{{ messages.__class__.__mro__ }}",
-    "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-    "refusal": "{{ raise_exception('Roles must alternate') }}",
-    "type error": "{{ 1 + 'a' }}",
-}
-
-
-@pytest.mark.parametrize("source", BOMBS.values(), ids=BOMBS.keys())
-def test_a_template_that_asks_for_too_much_is_a_client_error_soon(source):
-    began = time.monotonic()
-    try:
-        text = ChatTemplate(source, {}).render(TALK)
-    except (InvalidRequestError, ValueError) as error:
-        text = str(error)
-    assert len(text) < 5000
-    assert time.monotonic() - began < 30
-
-
-def test_a_refusal_is_told():
-    template = ChatTemplate(BOMBS["refusal"], {})
-    with pytest.raises(InvalidRequestError, match="Roles must alternate"):
-        template.render(TALK)
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{{ raise_exception('Roles must alternate') }}", "Roles must alternate"),
+        ("{{ messages.__class__.__mro__ }}", "must not do"),
+        ("{{ 1 + 'a' }}", "TypeError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+        ("{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "too long a text"),
+    ],
+)
+def test_a_conversation_that_is_refused_is_told_why(source, reason):
+    with pytest.raises(TemplateRefusedError, match=reason):
+        ChatTemplate(source, {}).render(TALK)
 
 
 @pytest.mark.parametrize("source", ["{% for %}", "{{ unclosed", "x" * 1_000_001])
