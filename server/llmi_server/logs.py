@@ -19,6 +19,8 @@ def set_up_logs(level: LogLevel, log_format: LogFormat) -> None:
     logging.root.setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "asyncio", "transformers", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    if level is not LogLevel.DEBUG:
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each request that is not HTTP
 
 
 def facts(**values: object) -> dict[str, dict[str, object]]:

@@ -1,11 +1,13 @@
 """What this machine or container gives us: CPUs and memory, read from the kernel's files."""
 
+import contextlib
 import os
 import resource
 import sys
 from pathlib import Path
 
 _UNLIMITED = 1 << 60
+_MOST_FILES = 16_384
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -38,6 +40,15 @@ def peak_memory_bytes(process: int | None = None) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def raise_file_limit() -> None:
+    """Let this process have as many open files, and so connections, as it may and may need."""
+    with contextlib.suppress(OSError, ValueError):
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
+        if now != resource.RLIM_INFINITY and now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _folders(cgroup: Path, membership: Path, controller: str) -> list[Path]:

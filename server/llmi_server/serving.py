@@ -7,6 +7,7 @@ import threading
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.machine import raise_file_limit
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
 from llmi_server.web.server import open_listener
@@ -19,6 +20,7 @@ def serve(settings: ServeSettings) -> None:
     Raises:
         StartupError: The address or the model cannot be had.
     """
+    raise_file_limit()
     lifecycle, telemetry = Lifecycle(), Telemetry()
     server = build_server(settings, lifecycle=lifecycle, telemetry=telemetry)
     listener = open_listener(settings.host, settings.port)

@@ -47,7 +47,12 @@ class ServeSettings(ServeLaunch):
         default=131_072, ge=1, description="Most tokens in one request, all texts together."
     )
     max_queued_tokens: int = Field(
-        default=262_144, ge=1, description="Most tokens of prompts that wait; beyond them requests are refused."
+        default=262_144, ge=1, description="Most tokens that wait; beyond them requests are refused."
+    )
+    max_held_bytes: int = Field(
+        default=67_108_864,
+        ge=1024,
+        description="Most bytes of request bodies held at once; beyond them requests are refused.",
     )
     max_sequences: int = Field(default=32, ge=1, le=1024, description="Most texts that are continued at once.")
     kv_cache_mib: int | None = Field(

@@ -108,6 +108,7 @@ def build_service(
     )
     limits = Limits(
         max_queued_requests=settings.max_queued_requests,
+        max_queued_tokens=settings.max_queued_tokens,
         max_batch_tokens=settings.max_batch_tokens,
         preferred_batch_tokens=facts.preferred_batch_tokens,
         padding_free=facts.padding_free,

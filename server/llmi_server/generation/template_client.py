@@ -14,7 +14,7 @@ from llmi_server.errors import InvalidRequestError
 _SILENT_SECONDS = 30.0
 """Far more than the process may compute; it is silent for so long only if it is stopped."""
 
-_TOO_LONG = "it takes too long"
+_TOO_MUCH = "it takes too much time or memory"
 
 
 class TemplateClient:
@@ -43,7 +43,7 @@ class TemplateClient:
                 return self._process.ask(json.dumps([dict(message) for message in messages]).encode())
             except _EndedError:
                 self.stop()
-                raise _refused(_TOO_LONG) from None
+                raise _refused(_TOO_MUCH) from None
             except ValueError as error:
                 raise _refused(str(error)) from None
 
@@ -59,7 +59,7 @@ class TemplateClient:
             process.ask(self._definition)
         except _EndedError:
             process.end()
-            raise ValueError(_TOO_LONG) from None
+            raise ValueError(_TOO_MUCH) from None
         except ValueError:
             process.end()
             raise

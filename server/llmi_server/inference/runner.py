@@ -93,7 +93,11 @@ class BatchRunner:
             return self._next_ticket
 
     def enqueue(self, ticket: int, texts: Sequence[EncodedText], deliver: Callable[[Result], None]) -> None:
-        """Have the texts computed; ``deliver`` is called once, on the engine's thread, unless cancelled before."""
+        """Have the texts computed; ``deliver`` is called once, on the engine's thread, unless cancelled before.
+
+        Raises:
+            QueueFullError: More tokens would wait than may.
+        """
         with self._changed:
             if not self._stopped:
                 if self._scheduler.enqueue(ticket, [len(text) for text in texts]):

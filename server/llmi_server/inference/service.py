@@ -88,7 +88,7 @@ class InferenceService:
 
         Raises:
             InvalidRequestError: Too many texts or tokens, or a text that the task cannot take.
-            QueueFullError: As many requests wait as may wait.
+            QueueFullError: As many requests or tokens wait as may wait.
             DeadlineExceededError: No answer in time.
             EngineFailedError: The engine raised.
         """

@@ -9,6 +9,7 @@ class Limits:
 
     Attributes:
         max_queued_requests: Most requests that wait; more are refused at the door.
+        max_queued_tokens: Most tokens that wait; a lone request may have more.
         max_batch_tokens: Most tokens in one batch, with the padding that the engine adds.
         preferred_batch_tokens: Where larger batches stop being faster on this device.
         max_batch_items: Most texts in one batch.
@@ -17,6 +18,7 @@ class Limits:
 
     max_queued_requests: int
     max_batch_tokens: int
+    max_queued_tokens: int
     preferred_batch_tokens: int
     max_batch_items: int = 512
     padding_free: bool = False

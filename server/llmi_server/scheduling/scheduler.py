@@ -31,6 +31,7 @@ class Scheduler:
         self._by_length: list[tuple[int, int]] = []
         self._arrivals = 0
         self._waiting = 0
+        self._waiting_tokens = 0
 
     @property
     def waiting_requests(self) -> int:
@@ -54,10 +55,16 @@ class Scheduler:
         self._waiting += 1
 
     def enqueue(self, request: int, lengths: list[int]) -> bool:
-        """Queue the texts of an admitted request, given as numbers of tokens; False if it was cancelled meanwhile."""
+        """Queue the texts of an admitted request, given as numbers of tokens; False if it was cancelled meanwhile.
+
+        Raises:
+            QueueFullError: More tokens would wait than may; a lone request always may.
+        """
         entry = self._requests.get(request)
         if entry is None:
             return False
+        if self._by_arrival and self._waiting_tokens + sum(lengths) > self._limits.max_queued_tokens:
+            raise QueueFullError(self._limits.max_queued_tokens, what="tokens")
         entry.waiting.update(range(self._arrivals, self._arrivals + len(lengths)))
         for index, tokens in enumerate(lengths):
             self._insert(Item(request=request, index=index, tokens=tokens, arrival=self._arrivals))
@@ -132,7 +139,9 @@ class Scheduler:
     def _insert(self, item: Item) -> None:
         self._by_arrival[item.arrival] = item
         insort(self._by_length, (item.tokens, item.arrival))
+        self._waiting_tokens += item.tokens
 
     def _remove(self, item: Item) -> None:
         del self._by_arrival[item.arrival]
         del self._by_length[bisect_left(self._by_length, (item.tokens, item.arrival))]
+        self._waiting_tokens -= item.tokens

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmi_server.errors import InvalidRequestError
 
+_MOST_TOLD = 1000
+"""Faults of one body; each costs a kilobyte to tell."""
+
 _BodyT = TypeVar("_BodyT", bound=BaseModel)
 
 
@@ -30,6 +33,10 @@ def validate_body(kind: type[_BodyT], document: object) -> _BodyT:
 
 
 def _explained(error: ValidationError) -> InvalidRequestError:
+    if error.error_count() > _MOST_TOLD:
+        return InvalidRequestError(
+            f"The body has {error.error_count()} faults; see GET /openapi.json for what it may be."
+        )
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     problem = max(problems, key=lambda item: item["type"] == "extra_forbidden")
     names = [str(part)[:60] for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]

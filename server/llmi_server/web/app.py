@@ -18,6 +18,7 @@ from llmi_server.web.embedding_routes import embedding_routes
 from llmi_server.web.error_responses import count_rejection, from_framework, to_response
 from llmi_server.web.gate import Gate
 from llmi_server.web.health_routes import health_routes
+from llmi_server.web.held_bodies import HeldBodies
 from llmi_server.web.kserve_routes import kserve_routes
 from llmi_server.web.model_routes import model_routes
 from llmi_server.web.rerank_routes import rerank_routes
@@ -29,7 +30,7 @@ def create_app(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
     """Return the application inside its gate."""
     app = make_routes(lifecycle=lifecycle, telemetry=telemetry, settings=settings)
     keys = ApiKeys(settings.api_key_file) if settings.api_key_file else None
-    return Gate(app, lifecycle=lifecycle, telemetry=telemetry, keys=keys)
+    return Gate(app, lifecycle=lifecycle, telemetry=telemetry, keys=keys, bodies=HeldBodies(settings.max_held_bytes))
 
 
 def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> FastAPI:

@@ -15,6 +15,7 @@ from llmi_server.logs import facts
 from llmi_server.telemetry import OPERATIONS, Telemetry
 from llmi_server.web.access import EXEMPT_PATHS, ApiKeys
 from llmi_server.web.error_responses import count_rejection, internal_error, to_response
+from llmi_server.web.held_bodies import HeldBodies, HeldBody
 from llmi_server.web.request_id import choose_request_id
 
 _OPEN_WHILE_DRAINING = EXEMPT_PATHS | {"/status"}
@@ -25,8 +26,11 @@ _CLIENT_GONE = 499
 class Gate:
     """Wraps the whole application, so that nothing can be reached around it."""
 
-    def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, telemetry: Telemetry, keys: ApiKeys | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, lifecycle: Lifecycle, telemetry: Telemetry, keys: ApiKeys | None, bodies: HeldBodies
+    ) -> None:
         self._app = app
+        self._bodies = bodies
         self._lifecycle = lifecycle
         self._telemetry = telemetry
         self._keys = keys
@@ -39,12 +43,15 @@ class Gate:
             return
         headers = Headers(scope=scope)
         request_id = choose_request_id(headers.get("x-request-id"))
-        outcome = _Outcome(send, request_id, closing=lambda: self._lifecycle.stage is Stage.DRAINING)
+        body = HeldBody(receive, self._bodies)
+        outcome = _Outcome(
+            send, request_id, closing=lambda: self._lifecycle.stage is Stage.DRAINING, on_start=body.release
+        )
         began = time.monotonic()
         counted = scope["path"] not in EXEMPT_PATHS
         self.in_flight += counted
         try:
-            await self._guarded(scope, receive, outcome, headers)
+            await self._guarded(scope, body.receive, outcome, headers)
         except ClientDisconnect:
             outcome.status = _CLIENT_GONE
         except Exception:
@@ -53,6 +60,7 @@ class Gate:
                 await internal_error()(scope, receive, outcome.send)
         finally:
             self.in_flight -= counted
+            body.release()
             self._account(scope, outcome.status, time.monotonic() - began, request_id)
 
     async def _guarded(self, scope: Scope, receive: Receive, outcome: "_Outcome", headers: Headers) -> None:
@@ -88,8 +96,11 @@ class Gate:
 class _Outcome:
     """Notes the status that went out, and adds the headers that every answer has."""
 
-    def __init__(self, send: Send, request_id: str, *, closing: Callable[[], bool]) -> None:
+    def __init__(
+        self, send: Send, request_id: str, *, closing: Callable[[], bool], on_start: Callable[[], None]
+    ) -> None:
         self._send = send
+        self._on_start = on_start
         self._request_id = request_id
         self._closing = closing
         self.status = 500
@@ -98,6 +109,7 @@ class _Outcome:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self.started = message["status"], True
+            self._on_start()
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
             if self._closing():

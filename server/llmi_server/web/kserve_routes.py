@@ -1,6 +1,7 @@
 """KServe's open inference protocol, version 2, which Triton's clients speak too."""
 
 import asyncio
+import re
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request
@@ -33,6 +34,7 @@ from llmi_server.web.documented import takes
 from llmi_server.web.long_inputs import told
 from llmi_server.web.model_routes import require_served
 
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,20}")
 _HEADER_LENGTH = "inference-header-content-length"
 _OUTPUTS: dict[Task, TensorMetadata] = {Task.EMBEDDINGS: EMBEDDING, Task.RERANK: SCORE}
 _MODEL = ("/v2/models/{name:path}/versions/{number}", "/v2/models/{name:path}")
@@ -92,7 +94,7 @@ def _require(name: str, number: str, settings: ServeSettings) -> None:
 def _read(content: bytes, header_length: str | None) -> tuple[InferRequest, list[str]]:
     length = len(content)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit()) or int(header_length[:20]) > length:
+        if not _PLAIN_NUMBER.fullmatch(header_length) or int(header_length) > length:
             raise InvalidRequestError("Inference-Header-Content-Length is not the length of the body's JSON.")
         length = int(header_length)
     body = validate_body(InferRequest, parse_json(content[:length]))

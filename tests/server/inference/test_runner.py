@@ -14,7 +14,7 @@ from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.telemetry import Telemetry
 from llmi_testing.engine import FakeCodec, FakeEngine
 
-LIMITS = Limits(max_queued_requests=2000, max_batch_tokens=64, preferred_batch_tokens=64)
+LIMITS = Limits(max_queued_requests=2000, max_queued_tokens=10**9, max_batch_tokens=64, preferred_batch_tokens=64)
 
 
 @pytest.fixture

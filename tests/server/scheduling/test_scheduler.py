@@ -11,9 +11,10 @@ from llmi_server.scheduling.scheduler import Scheduler
 BUDGET = 64
 
 
-def make(*, queue=1000, budget=BUDGET, preferred=10**9, items=512, padding_free=False):
+def make(*, queue=1000, tokens=10**9, budget=BUDGET, preferred=10**9, items=512, padding_free=False):
     limits = Limits(
         max_queued_requests=queue,
+        max_queued_tokens=tokens,
         max_batch_tokens=budget,
         preferred_batch_tokens=preferred,
         max_batch_items=items,

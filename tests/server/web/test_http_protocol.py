@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.server import MODEL_NAME, running_server
 
 
@@ -72,6 +73,34 @@ def test_broken_http_is_answered_in_the_one_error_shape(server, sent, status, sa
     assert (error["type"], error["code"]) == ("invalid_request_error", "broken_http")
     assert len(answer.headers["x-request-id"]) == 32
     assert answer.headers["connection"] == "close"
+
+
+def test_a_request_that_offers_another_protocol_is_not_cut_off_while_it_is_computed(monkeypatch):
+    monkeypatch.setattr("llmi_server.web.http_protocol.HEADER_SECONDS", 0.2)
+    engine = FakeEngine()
+    body = json.dumps({"model": MODEL_NAME, "input": "x"}).encode()
+    lines = ["POST /v1/embeddings HTTP/1.1", "Host: x", "Connection: upgrade", "Upgrade: h2c",
+             "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]  # fmt: skip
+    with running_server(fake_model(engine=engine)) as running, connect(running) as connection:
+        engine.gate.clear()
+        connection.sendall("\r\n".join(lines).encode() + body)
+        connection.settimeout(0.6)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        engine.gate.set()
+        connection.settimeout(10)
+        assert b" 200 " in connection.recv(4096)
+
+
+def test_a_broken_body_of_a_head_request_is_answered_without_one(server, caplog):
+    with connect(server) as connection:
+        connection.sendall(b"HEAD /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        answer = b""
+        while block := connection.recv(4096):
+            answer += block
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert "Traceback" not in caplog.text
 
 
 def test_a_body_that_breaks_off_into_nonsense_ends_the_request_with_an_answer(server, caplog):
