@@ -169,7 +169,7 @@ ROWS = {
     ),
     "llama-c8": Row(
         title="Llama of 134 M, 8 clients, over transformers serve",
-        experiment=_llama("transformers-llama", 8, 16),
+        experiment=_llama("transformers-llama", 8, 8),
         figure=Figure.TOKENS,
         must=5,
         aim=8,
@@ -183,14 +183,14 @@ ROWS = {
     ),
     "llama-c8-vllm": Row(
         title="Llama of 134 M, 8 clients, over vLLM (CPU, all cores)",
-        experiment=_llama("vllm-llama", 8, 24),
+        experiment=_llama("vllm-llama", 8, 16),
         figure=Figure.TOKENS,
         must=1.2,
         aim=1.6,
     ),
     "llama-c8-vllm-first": Row(
         title="Llama of 134 M, 8 clients, over vLLM (CPU, all cores)",
-        experiment=_llama("vllm-llama", 8, 24),
+        experiment=_llama("vllm-llama", 8, 16),
         figure=Figure.FIRST_TOKEN,
         must=1,
         aim=0.6,
