@@ -18,7 +18,7 @@ from llmi_testing.models import bert_large_classifier, llama_134m
 from load import Outcome, Request
 from matmul_rate import machine_rate
 from rows import Duel, Experiment, Figure, Likeness, Load, Solo, Starts
-from running import Running, running
+from running import Block, Running, running
 from servers import ANSWER_TOKENS, SERVERS
 
 MODELS: Mapping[str, Callable[[], Path]] = {
@@ -48,10 +48,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round gave, and how many cores strangers used in its worst block."""
+    """What one round gave.
+
+    Attributes:
+        pairs: For each figure.
+        strangers: Cores that strangers used in its worst block.
+        effort: Tokens for each second of processor time, if two servers were compared: what strangers disturb least.
+    """
 
     pairs: Mapping[Figure, Pair]
     strangers: float
+    effort: Pair | None = None
 
 
 def rounds_of(experiment: Experiment, *, scale: float) -> Iterator[Round]:
@@ -83,22 +90,27 @@ def _duel(duel: Duel, scale: float) -> Iterator[Round]:
         number = 0
         while True:
             number += 1
-            blocks: dict[int, tuple[Outcome, float]] = {}
+            blocks: dict[int, Block] = {}
             for place in (0, 1) if number % 2 else (1, 0):
                 pair[place].go_on()
                 blocks[place] = _put(pair[place], _scaled(duel.load, scale), seed=number)
                 pair[place].hold()
-            yield _compared(*blocks[0], *blocks[1])
+            yield _compared(blocks[0], blocks[1])
 
 
-def _compared(ours: Outcome, strangers_of_ours: float, other: Outcome, strangers_of_other: float) -> Round:
+def _compared(ours: Block, other: Block) -> Round:
     readings: dict[Figure, Callable[[Outcome], float]] = {
         Figure.TOKENS: lambda outcome: outcome.tokens_per_second,
         Figure.P50: lambda outcome: statistics.median(answer.seconds for answer in outcome.answers),
         Figure.FIRST_TOKEN: lambda outcome: statistics.median(answer.first_seconds for answer in outcome.answers),
     }
-    pairs = {figure: Pair(read(ours), read(other)) for figure, read in readings.items()}
-    return Round(pairs=pairs, strangers=max(strangers_of_ours, strangers_of_other))
+    pairs = {figure: Pair(read(ours.outcome), read(other.outcome)) for figure, read in readings.items()}
+    strangers = max(ours.strangers, other.strangers)
+    return Round(pairs=pairs, strangers=strangers, effort=Pair(_effort(ours), _effort(other)))
+
+
+def _effort(block: Block) -> float:
+    return sum(answer.tokens for answer in block.outcome.answers) / block.processor_seconds
 
 
 def _solo(solo: Solo, scale: float) -> Iterator[Round]:
@@ -111,13 +123,13 @@ def _solo(solo: Solo, scale: float) -> Iterator[Round]:
             server.hold()
             floor = machine_rate(os.cpu_count() or 1) / OPERATIONS_PER_TOKEN
             server.go_on()
-            outcome, strangers = _put(server, _scaled(solo.load, scale), seed=number, probe="/livez")
+            block = _put(server, _scaled(solo.load, scale), seed=number, probe="/livez")
             pairs = {
-                Figure.FLOOR: Pair(outcome.tokens_per_second, floor),
+                Figure.FLOOR: Pair(block.outcome.tokens_per_second, floor),
                 Figure.MEMORY: Pair(server.peak_bytes(), _weight_bytes(folder)),
-                Figure.HEALTH: Pair(_quantile(outcome.probe_seconds, 0.99) * 1000),
+                Figure.HEALTH: Pair(_quantile(block.outcome.probe_seconds, 0.99) * 1000),
             }
-            yield Round(pairs=pairs, strangers=strangers)
+            yield Round(pairs=pairs, strangers=block.strangers)
 
 
 def _starts(starts: Starts) -> Iterator[Round]:
@@ -157,7 +169,7 @@ def _product(left: list[float], right: list[float]) -> float:
     return float(sum(map(mul, left, right)))
 
 
-def _put(server: Running, load: Load, *, seed: int, probe: str | None = None) -> tuple[Outcome, float]:
+def _put(server: Running, load: Load, *, seed: int, probe: str | None = None) -> Block:
     streams = server.server.route.endswith("completions")
     texts = (prompts if streams else encoder_texts)(load.requests, seed=seed)
     requests = [

@@ -21,12 +21,14 @@ class Reading:
 
     at: float
     machine: float
-    ours: float
+    server: float
+    client: float
 
     def strangers_since(self, before: "Reading") -> float:
         """Return how many cores others used on average since an earlier reading."""
         elapsed = max(self.at - before.at, 1e-9)
-        return max(0.0, (self.machine - before.machine) - (self.ours - before.ours)) / elapsed
+        known = self.server - before.server + self.client - before.client
+        return max(0.0, self.machine - before.machine - known) / elapsed
 
 
 def read(root: int | None) -> Reading:
@@ -34,8 +36,8 @@ def read(root: int | None) -> Reading:
     numbers = [int(word) for word in (_PROC / "stat").read_text().splitlines()[0].split()[1:]]
     busy = sum(number for place, number in enumerate(numbers[:_GUEST]) if place not in _IDLE)
     own = os.times()
-    children = sum(_seconds_of(pid) for pid in (tree(root) if root else ()))
-    return Reading(at=time.monotonic(), machine=busy / _TICKS, ours=own.user + own.system + children)
+    server = sum(_seconds_of(pid) for pid in (tree(root) if root else ()))
+    return Reading(at=time.monotonic(), machine=busy / _TICKS, server=server, client=own.user + own.system)
 
 
 def tree(root: int) -> list[int]:

@@ -18,7 +18,21 @@ _UNITS = {
 }
 """Of the two numbers behind a ratio; figures without a unit have no two."""
 
-_HEAD = ("row", "figure", "must", "aim", "measured", "", "ours", "against", "rounds", "strangers", "load", "at")
+_HEAD = (
+    "row",
+    "figure",
+    "must",
+    "aim",
+    "measured",
+    "",
+    "ours",
+    "against",
+    "by processor time",
+    "rounds",
+    "strangers",
+    "load",
+    "at",
+)
 
 
 def write() -> None:
@@ -46,10 +60,18 @@ def brief(result: Result) -> str:
 
 def _line(result: Result, row: Row) -> list[str]:
     bounds = [f"{_sign(row)} {bound:g}" for bound in (row.must, row.aim)]
-    measured = ["not run", result.reason, "", "", "", ""]
+    measured = ["not run", result.reason, "", "", "", "", ""]
     if result.values:
         behind = _behind(result, row)
-        measured = [_measured(result), _verdict(result, row), *behind, _rounds(result), f"{result.strangers:.2f}"]
+        effort = f"{result.effort:.3g}" if result.effort else ""
+        measured = [
+            _measured(result),
+            _verdict(result, row),
+            *behind,
+            effort,
+            _rounds(result),
+            f"{result.strangers:.2f}",
+        ]
     when = [f"{result.at.load}", f"{result.at.date}, `{result.at.commit}`"]
     return [row.title, row.figure, *bounds, *measured, *when]
 

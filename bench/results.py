@@ -52,6 +52,7 @@ class Result:
         quiet: Whether those are quiet rounds only; if none was, all count.
         all_rounds: Number of rounds that were run.
         strangers: Cores that others used in the rounds that count, the median.
+        effort: Tokens for each second of processor time, ours over the other's; 0 where that was not measured.
         reason: Why the row could not run.
         at: When and on what.
     """
@@ -63,6 +64,7 @@ class Result:
     quiet: bool = False
     all_rounds: int = 0
     strangers: float = 0
+    effort: float = 0
     reason: str = ""
     at: Circumstances
 
@@ -82,6 +84,7 @@ def summarised(key: str, figure: Figure, rounds: Sequence[Round]) -> Result:
     quiet = [measured for measured in rounds if is_quiet(measured)]
     counted = quiet or list(rounds)
     pairs = [measured.pairs[figure] for measured in counted]
+    efforts = [measured.effort.value for measured in counted if measured.effort]
     return Result(
         key=key,
         values=[pair.value for pair in pairs],
@@ -90,6 +93,7 @@ def summarised(key: str, figure: Figure, rounds: Sequence[Round]) -> Result:
         quiet=bool(quiet),
         all_rounds=len(rounds),
         strangers=statistics.median(measured.strangers for measured in counted),
+        effort=statistics.median(efforts) if efforts else 0,
         at=circumstances(),
     )
 

@@ -42,7 +42,8 @@ def _enough(measured: Iterator[Round], *, rounds: int, seconds: float) -> Iterat
         yield one
         quiet += is_quiet(one)
         values = ", ".join(f"{figure} {pair.value:.3g}" for figure, pair in one.pairs.items())
-        print(f"  {values}; strangers {one.strangers:.2f}", flush=True)
+        effort = f", by processor time {one.effort.value:.3g}" if one.effort else ""
+        print(f"  {values}{effort}; strangers {one.strangers:.2f}", flush=True)
         if quiet >= rounds or time.monotonic() > end:
             return
 

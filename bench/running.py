@@ -25,6 +25,21 @@ class NotStartedError(Exception):
     """A server did not become ready."""
 
 
+@dataclass(frozen=True)
+class Block:
+    """What came of one load on one server.
+
+    Attributes:
+        outcome: The answers.
+        strangers: Cores that others used meanwhile, on average.
+        processor_seconds: What the server and its children used of the processors.
+    """
+
+    outcome: Outcome
+    strangers: float
+    processor_seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Running:
     """A server that answers."""
@@ -48,11 +63,12 @@ class Running:
         """Return the most memory it had so far."""
         return processor_time.peak_bytes(self.process.pid)
 
-    def put_load(self, requests: list[Request], *, clients: int, probe: str | None = None) -> tuple[Outcome, float]:
-        """Put load on it; returns what came of it and how many cores strangers used meanwhile."""
+    def put_load(self, requests: list[Request], *, clients: int, probe: str | None = None) -> Block:
+        """Put load on it."""
         before = processor_time.read(self.process.pid)
         outcome = put_load(self.address, self.server.route, requests, clients=clients, probe=probe)
-        return outcome, processor_time.read(self.process.pid).strangers_since(before)
+        after = processor_time.read(self.process.pid)
+        return Block(outcome, after.strangers_since(before), after.server - before.server)
 
 
 @contextmanager

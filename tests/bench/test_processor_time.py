@@ -15,13 +15,13 @@ def test_a_tree_has_the_children_of_children():
 
 
 def test_what_we_use_ourselves_is_no_strangers():
-    before = processor_time.Reading(at=0, machine=10, ours=5)
-    assert processor_time.Reading(at=2, machine=14, ours=9).strangers_since(before) == 0
-    assert processor_time.Reading(at=2, machine=14, ours=6).strangers_since(before) == 1.5
+    before = processor_time.Reading(at=0, machine=10, server=5, client=1)
+    assert processor_time.Reading(at=2, machine=14, server=8, client=2).strangers_since(before) == 0
+    assert processor_time.Reading(at=2, machine=14, server=5.5, client=1.5).strangers_since(before) == 1.5
 
 
 def test_a_process_that_is_gone_has_used_nothing():
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
     assert processor_time.peak_bytes(child.pid) == 0
-    assert processor_time.read(os.getpid()).ours > 0
+    assert processor_time.read(os.getpid()).client > 0
