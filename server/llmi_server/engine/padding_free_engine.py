@@ -1,11 +1,13 @@
-"""The engine on our own encoders: batches lie in one matrix, row by row, and nothing is computed for padding."""
+"""The engine on our own encoders: texts lie in one matrix, row by row, and nothing is computed for padding."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 import torch
 
 from llmi_api.launch import Task
+from llmi_server.engine.crew import Crew, divide
 from llmi_server.engine.encoder.attention import groups_of
 from llmi_server.engine.encoder.heads import Encoder, Head
 from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
@@ -20,6 +22,7 @@ class PaddingFreeEngine:
         self._task = task
         self._facts = facts
         self._pool = _POOLS[pooling if head is None else head.pooling]
+        self._crew = Crew(torch.get_num_threads())
 
     @property
     def facts(self) -> ModelFacts:
@@ -30,7 +33,6 @@ class PaddingFreeEngine:
         """Return None: the memory is the process's own."""
         return None
 
-    @torch.inference_mode()
     def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
         """Return one array for each text; see the protocol for shapes.
 
@@ -38,16 +40,20 @@ class PaddingFreeEngine:
             EngineOutOfMemoryError: The batch did not fit into memory.
         """
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
+        shares = divide([len(batch[index]) for index in order], self._crew.threads)
+        chosen = [[order[place] for place in share] for share in shares]
         try:
-            results = self._in_order([batch[index] for index in order])
+            computed = self._crew.map(self._in_order, [[batch[index] for index in share] for share in chosen])
         except MemoryError as error:
             raise EngineOutOfMemoryError(str(error)[:200]) from None
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise EngineOutOfMemoryError(str(error)[:200]) from None
             raise
-        return [result for _, result in sorted(zip(order, results, strict=True), key=lambda pair: pair[0])]
+        results = dict(zip(chain(*chosen), chain(*computed), strict=True))
+        return [results[index] for index in range(len(batch))]
 
+    @torch.inference_mode()
     def _in_order(self, batch: Sequence[EncodedText]) -> list[Output]:
         """Compute texts that are sorted by length, so that those of one length are neighbours."""
         rows = self._encoder(batch)

@@ -1,0 +1,56 @@
+"""How a batch is divided among threads, and that they compute it."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.crew import Crew, divide
+from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_testing.models import small_model
+from llmi_testing.watching import Watching
+
+WORDS = ["the", "cat", "drinks", "milk", "and", "the", "dog", "eats", "meat", "in", "paris"]
+
+
+@given(st.lists(st.integers(1, 512), min_size=1, max_size=40), st.integers(1, 16))
+def test_each_text_is_in_one_share(lengths, threads):
+    shares = divide(lengths, threads)
+    assert sorted(place for share in shares for place in share) == list(range(len(lengths)))
+    assert len(shares) in (1, threads)
+    assert all(share == sorted(share) for share in shares)
+
+
+def test_texts_of_one_length_are_halved():
+    assert sorted(map(len, divide([48] * 8, 2))) == [4, 4]
+
+
+@pytest.mark.parametrize("lengths", [[48], [256, 20, 20], [60, 40]], ids=["alone", "one outweighs", "uneven"])
+def test_what_cannot_be_divided_evenly_is_computed_together(lengths):
+    assert divide(lengths, 2) == [list(range(len(lengths)))]
+
+
+def test_shares_get_one_thread_each_and_a_single_one_all():
+    crew = Crew(3)
+    assert crew.map(lambda _: torch.get_num_threads(), [0]) == [3]
+    assert crew.map(lambda _: torch.get_num_threads(), [0, 1, 2]) == [1, 1, 1]
+    assert crew.map(lambda _: torch.get_num_threads(), [0]) == [3]
+
+
+@pytest.mark.parametrize("head", ["fill-mask", "text-classification", "token-classification"])
+def test_a_divided_batch_gives_what_its_texts_give_alone(head):
+    request = LoadRequest(
+        folder=small_model("bert", head),
+        task=Task(head),
+        precision=Precision.AUTO,
+        device=Device.CPU,
+        max_batch_tokens=8192,
+        threads=2,
+    )
+    model = load_model(request, watcher=Watching())
+    texts = model.codec.encode([f"{' '.join(WORDS[:count])} [MASK]" for count in (3, 9, 4, 8, 5, 7, 6, 6)])
+    together = model.engine.compute(texts)
+    for text, output in zip(texts, together, strict=True):
+        (alone,) = model.engine.compute([text])
+        assert output == pytest.approx(alone, abs=1e-5)
