@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import control_group
 import processor_time
 from load import Outcome, Request, put_load
 from servers import NAME, Server
@@ -90,7 +91,7 @@ def running(key: str, server: Server, folder: Path, *, wait_seconds: float) -> I
         began = time.monotonic()
         before = processor_time.read(None)
         process = subprocess.Popen(
-            server.command(folder, port),
+            control_group.inside(key, server.command(folder, port)),
             env={**os.environ, **server.environment(folder)},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -111,6 +112,7 @@ def running(key: str, server: Server, folder: Path, *, wait_seconds: float) -> I
             )
         finally:
             _end(process)
+            control_group.remove(key)
 
 
 def _free_port() -> int:
