@@ -18,6 +18,9 @@ _UNITS = {
 }
 """Of the two numbers behind a ratio; figures without a unit have no two."""
 
+_TIMELESS = (Figure.MEMORY, Figure.COSINE)
+"""What strangers do not disturb."""
+
 _HEAD = (
     "row",
     "figure",
@@ -85,6 +88,8 @@ def _measured(result: Result) -> str:
 
 
 def _verdict(result: Result, row: Row) -> str:
+    if not result.quiet and row.figure not in _TIMELESS:
+        return "unsettled"
     if row.reaches(result.median, row.aim):
         return "aim"
     return "must" if row.reaches(result.median, row.must) else "**missed**"

@@ -22,6 +22,7 @@ def test_a_round_that_strangers_disturbed_does_not_count():
 def test_where_no_round_was_quiet_all_count_and_the_report_says_so():
     result = results.summarised("bert-c8", Figure.TOKENS, measured((200, 100, 0.5), (150, 100, 0.9)))
     assert result.values == [2.0, 1.5]
+    assert "unsettled" in report.brief(result)
     assert "none quiet" in report.brief(result)
 
 
