@@ -18,7 +18,7 @@ from llmi_testing.verdict import fault_of
 pytestmark = pytest.mark.timeout(600)  # starting a server imports PyTorch
 SOAK = [pytest.mark.soak, pytest.mark.timeout(3600)]
 QUEUE = 8
-TEXTS = [f"request {number} " + "word " * (number % 40) for number in range(64)]
+TEXTS = [f"request {number} " + "word " * (number % 14) for number in range(64)]  # all fit the small model
 EMBED, CHAT = "/v1/embeddings", "/v1/chat/completions"
 
 
