@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "other"})
+OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "page", "other"})
 TOKEN_TYPES = ("input", "prompt", "reused", "generated")
 """Tokens of encoders' inputs; of prompts, computed and known already; of answers."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def build_service(
             max_tokens=settings.max_request_tokens,
             timeout_seconds=settings.request_timeout_seconds,
         ),
-        facts=facts,
+        facts=replace(facts, mask_token=loaded.codec.mask_token if settings.task is Task.FILL_MASK else None),
         telemetry=telemetry,
     )
     if settings.verify:

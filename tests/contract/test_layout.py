@@ -58,3 +58,4 @@ def test_the_wheel_holds_the_three_packages(tmp_path):
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == set(PACKAGES.values())
+    assert "llmi_server/web/page/index.html" in names

@@ -65,6 +65,8 @@ class ModelFacts:
         preferred_batch_tokens: Where larger batches stop being faster on this device.
         revision: Commit of the model's files, if it is known.
         padding_free: Whether texts of a batch are computed each at its own length.
+        mask_token: What stands for a missing word, for fill-mask.
+        converses: Whether it answers conversations, for text generation.
     """
 
     engine: str
@@ -77,6 +79,8 @@ class ModelFacts:
     problem_type: str | None = None
     revision: str | None = None
     padding_free: bool = False
+    mask_token: str | None = None
+    converses: bool = False
 
 
 class Engine(Protocol):

@@ -131,11 +131,12 @@ class GenerationService:
         self._keys = itertools.count(1)
         self._draws = random.SystemRandom()
         self._loaded = loaded
+        self._facts = replace(loaded.facts, converses=codec.converses)
 
     @property
     def facts(self) -> ModelFacts:
         """What the loaded model says about itself."""
-        return self._loaded.facts
+        return self._facts
 
     @property
     def converses(self) -> bool:

@@ -20,3 +20,5 @@ class ServerStatus(BaseModel):
     revision: str | None = None
     weight_bytes: int | None = None
     max_input_tokens: int | None = None
+    mask_token: str | None = Field(default=None, description="What stands for a missing word, for fill-mask.")
+    converses: bool | None = Field(default=None, description="Whether the model answers conversations.")

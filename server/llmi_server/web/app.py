@@ -21,6 +21,7 @@ from llmi_server.web.health_routes import health_routes
 from llmi_server.web.held_bodies import HeldBodies
 from llmi_server.web.kserve_routes import kserve_routes
 from llmi_server.web.model_routes import model_routes
+from llmi_server.web.page_routes import page_routes
 from llmi_server.web.rerank_routes import rerank_routes
 from llmi_server.web.task_routes import task_routes
 from llmi_server.web.text_generation_routes import text_generation_routes
@@ -53,6 +54,7 @@ def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSe
     else:
         app.include_router(kserve_routes(lifecycle, settings))
         app.include_router(task_routes(lifecycle, settings))
+    app.include_router(page_routes())  # last, so that other methods are told what the API's routes take
 
     @app.exception_handler(RequestError)
     async def answer_request_error(request: Request, error: RequestError) -> Response:

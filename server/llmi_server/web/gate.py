@@ -16,6 +16,7 @@ from llmi_server.telemetry import OPERATIONS, Telemetry
 from llmi_server.web.access import EXEMPT_PATHS, ApiKeys
 from llmi_server.web.error_responses import count_rejection, internal_error, to_response
 from llmi_server.web.held_bodies import HeldBodies, HeldBody
+from llmi_server.web.page_routes import is_for_the_page
 from llmi_server.web.request_id import choose_request_id
 
 _OPEN_WHILE_DRAINING = EXEMPT_PATHS | {"/status"}
@@ -75,7 +76,8 @@ class Gate:
         await self._app(scope, receive, outcome.send)
 
     def _refuse_strangers(self, scope: Scope, headers: Headers) -> None:
-        if self._keys is not None and scope["path"] not in EXEMPT_PATHS:
+        open_to_all = scope["path"] in EXEMPT_PATHS or is_for_the_page(scope, headers)
+        if self._keys is not None and not open_to_all:
             offered = headers.getlist("authorization")
             self._keys.check(offered[0] if len(offered) == 1 else None)
 

@@ -66,4 +66,6 @@ def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:
         revision=facts and facts.revision,
         weight_bytes=facts and facts.weight_bytes,
         max_input_tokens=facts and facts.max_tokens,
+        mask_token=facts and facts.mask_token,
+        converses=facts and facts.converses,
     )
