@@ -17,6 +17,9 @@ from llmi_server.errors import StartupError
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
 """Variables with our prefix that belong to the project's development tools."""
 
+EVERYWHERE = "*"
+"""The host that stands for every address of the machine."""
+
 NOT_VERIFIABLE = {
     Task.EMBEDDINGS: "a vector has no answer in words to compare with",
     Task.ZERO_SHOT_CLASSIFICATION: "a question would need labels too",
@@ -38,7 +41,9 @@ class LogFormat(StrEnum):
 class ServeSettings(ServeLaunch):
     """Settings of ``llmi-server serve``: the operator's, and those that only a human sets."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's address is not known
+    host: str = Field(
+        default=EVERYWHERE, description="Address to listen on; * is every one, IPv4 and, where there is, IPv6."
+    )
     log_format: LogFormat = Field(default=LogFormat.AUTO, description="auto, json or text.")
     threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads; the CPU limit if absent.")
     max_body_bytes: int = Field(default=2_000_000, ge=1024, description="Largest request body in bytes.")

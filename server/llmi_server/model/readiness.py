@@ -2,13 +2,17 @@
 
 import contextlib
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from llmi_api.readiness import ReadinessReport
+from llmi_server.errors import StartupError
+from llmi_server.listening import open_listener
 from llmi_server.logs import facts
+from llmi_server.settings import EVERYWHERE
 
 _CLIENT_SECONDS = 2.0
 """Patience with a client; there is one thread for all."""
@@ -22,9 +26,9 @@ def answered(report: Callable[[], ReadinessReport], port: int) -> Iterator[int |
         The port, or None if it could not be had; that is only logged.
     """
     try:
-        server = _Server(("", port), _handler(report))
-    except OSError as error:
-        _log().warning("Progress is not told on /readyz", extra=facts(port=port, cause=error.strerror or str(error)))
+        server = _Server(open_listener(EVERYWHERE, port), _handler(report))
+    except StartupError as error:
+        _log().warning("Progress is not told on /readyz", extra=facts(port=port, cause=str(error)))
         yield None
         return
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="readyz", daemon=True)
@@ -37,6 +41,11 @@ def answered(report: Callable[[], ReadinessReport], port: int) -> Iterator[int |
 
 
 class _Server(HTTPServer):
+    def __init__(self, listener: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are no event."""
 

@@ -10,9 +10,8 @@ import time
 
 import uvicorn
 
-from llmi_api.failure import FailureCode
-from llmi_server.errors import StartupError
 from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.listening import BACKLOG
 from llmi_server.logs import facts
 from llmi_server.settings import ServeSettings
 from llmi_server.web.gate import Gate
@@ -25,7 +24,6 @@ _FORCED_EXIT_SECONDS = 1.5
 _FORCED_EXIT_STATUS = 1
 _TICK_SECONDS = 0.05
 _KEEP_ALIVE_SECONDS = 75
-_BACKLOG = 2048
 
 
 class DrainingServer(uvicorn.Server):
@@ -50,7 +48,7 @@ class DrainingServer(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=2,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
             )
         )
         self._gate = app
@@ -96,29 +94,6 @@ class DrainingServer(uvicorn.Server):
         _log().info("Drained", extra=facts(unanswered=self._gate.in_flight, seconds=round(time.monotonic() - began, 2)))
         self._lifecycle.abandon()
         self.should_exit = True
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on ``host`` and ``port``; port 0 takes any free one.
-
-    Raises:
-        StartupError: The address cannot be listened on.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise StartupError(
-            FailureCode.INVALID_SETTINGS,
-            f"The server cannot listen on {host} port {port}: {error.strerror or error}.",
-            next_step="Set LLMI_PORT to a free port, and LLMI_HOST to an address of this machine.",
-        ) from None
-    listener.settimeout(0)
-    return listener
 
 
 def _log() -> logging.Logger:

@@ -3,10 +3,7 @@
 import threading
 
 import httpx
-import pytest
 
-from llmi_server.errors import StartupError
-from llmi_server.web.server import open_listener
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.server import MODEL_NAME, running_server
 
@@ -81,14 +78,3 @@ def test_a_signal_while_loading_ends_at_once():
         server.send_signal()
         server.thread.join(2)
         assert not server.thread.is_alive()
-
-
-def test_a_taken_port_is_a_failure_with_a_name():
-    listener = open_listener("127.0.0.1", 0)
-    with listener, pytest.raises(StartupError, match="cannot listen on"):
-        open_listener("127.0.0.1", listener.getsockname()[1])
-
-
-def test_an_address_of_version_6_works():
-    with open_listener("::1", 0) as listener:
-        assert listener.getsockname()[1] > 0
