@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from llmi_api.failure import EXIT_CODES, Failure, FailureCode
 from llmi_api.launch import TERMINATION_MESSAGE_PATH, LogLevel
 from llmi_server.errors import StartupError
-from llmi_server.logs import facts, set_up_logs
+from llmi_server.logs import failing, set_up_logs
 from llmi_server.settings import FetchSettings, LogFormat, ServeSettings, describe_settings, read_settings
 from llmi_server.termination import leave_message
 
@@ -94,7 +94,7 @@ def _reporting(command: Callable[[], None], path: PurePosixPath) -> int:
 
 def _give_up(failure: Failure, path: PurePosixPath) -> int:
     leave_message(path, failure)
-    logging.getLogger(__name__).error("Gave up", extra=facts(**failure.model_dump(mode="json")))
+    logging.getLogger(__name__).error("Gave up", extra=failing(failure))
     return EXIT_CODES[failure.code]
 
 

@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
+import os
 import threading
 
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.listening import open_listener
 from llmi_server.machine import raise_file_limit
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
-from llmi_server.web.server import open_listener
-from llmi_server.wiring import build_server, open_for_requests
+from llmi_server.wiring import build_server, build_tracer, open_for_requests
 
 
 def serve(settings: ServeSettings) -> None:
@@ -21,8 +22,9 @@ def serve(settings: ServeSettings) -> None:
         StartupError: The address or the model cannot be had.
     """
     raise_file_limit()
-    lifecycle, telemetry = Lifecycle(), Telemetry()
-    server = build_server(settings, lifecycle=lifecycle, telemetry=telemetry)
+    lifecycle, telemetry = Lifecycle(), Telemetry(settings.model_name)
+    tracer = build_tracer(settings, os.environ)
+    server = build_server(settings, lifecycle=lifecycle, telemetry=telemetry, tracer=tracer)
     listener = open_listener(settings.host, settings.port)
     failures: list[StartupError] = []
 
@@ -43,6 +45,8 @@ def serve(settings: ServeSettings) -> None:
 
     threading.Thread(target=load, name="load", daemon=True).start()
     asyncio.run(server.serve_until_drained(listener))
+    if tracer is not None:
+        tracer.stop()
     if failures:
         raise failures[0]
 

@@ -1,8 +1,21 @@
 """Metrics, in a registry of their own. Labels take values from closed sets only."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import choose_encoder
 
 OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "page", "other"})
+INFERENCE = {
+    "chat": "chat",
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+    "kserve": "kserve",
+    "rerank": "rerank",
+    "task": "task",
+}
+"""Operations that are inference, and what OpenTelemetry's conventions for generative AI call them, where they do."""
+
 TOKEN_TYPES = ("input", "prompt", "reused", "generated")
 """Tokens of encoders' inputs; of prompts, computed and known already; of answers."""
 
@@ -11,16 +24,23 @@ HANDLINGS = ("truncated", "windowed")
 
 REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
 
+Exemplar = Mapping[str, str] | None
+"""The trace that a measurement is an example of, told to scrapers that negotiate OpenMetrics."""
+
+_REQUEST_SECONDS = tuple(round(0.01 * 2**power, 2) for power in range(14))
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30)
 _TOKEN_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
+_GEN_AI_LABELS = ("gen_ai_operation_name", "model_name")
+_FIRST_ERROR = 400
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Telemetry:
     """Every metric of the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, model_name: str = "") -> None:
+        self._model_name = model_name
         self.registry = CollectorRegistry()
         self.requests = self._counter("llmi_requests", "Answered requests.", "operation", "code")
         self.rejected = self._counter("llmi_rejected", "Refused requests by reason.", "reason")
@@ -36,18 +56,24 @@ class Telemetry:
         self.load_seconds = self._gauge("llmi_model_load_seconds", "Time from start to ready.")
         self.ready = self._gauge("llmi_model_ready", "1 once the model answers, 0 before and while draining.")
         self.build = Info("llmi_build", "Version, engine, model and how it runs.", registry=self.registry)
-        self.duration = Histogram(
+        self.duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
-            "Time from a request's arrival to its answer.",
-            ["operation"],
-            buckets=_SECONDS,
-            registry=self.registry,
+            "Time from the arrival of a request for inference to its answer.",
+            _REQUEST_SECONDS,
+            *_GEN_AI_LABELS,
+            "error_type",
         )
         self.first_token_seconds = self._histogram(
-            "gen_ai_server_time_to_first_token_seconds", "Time from a prompt to its first token.", _FIRST_TOKEN_SECONDS
+            "gen_ai_server_time_to_first_token_seconds",
+            "Time from a prompt to its first token.",
+            _FIRST_TOKEN_SECONDS,
+            *_GEN_AI_LABELS,
         )
         self.token_seconds = self._histogram(
-            "gen_ai_server_time_per_output_token_seconds", "Time between tokens of an answer.", _TOKEN_SECONDS
+            "gen_ai_server_time_per_output_token_seconds",
+            "Time between tokens of an answer.",
+            _TOKEN_SECONDS,
+            *_GEN_AI_LABELS,
         )
         for kind in TOKEN_TYPES:
             self.tokens.labels(kind)
@@ -56,10 +82,24 @@ class Telemetry:
         for reason in REJECTIONS:
             self.rejected.labels(reason)
 
-    def request_done(self, *, operation: str, code: int, seconds: float) -> None:
+    def request_done(self, *, operation: str, code: int, seconds: float, exemplar: Exemplar = None) -> None:
         """Count an answered request."""
         self.requests.labels(operation, str(code)).inc()
-        self.duration.labels(operation).observe(seconds)
+        if (name := INFERENCE.get(operation)) is not None:
+            error = str(code) if code >= _FIRST_ERROR else ""
+            self.duration.labels(name, self._model_name, error).observe(seconds, _given(exemplar))
+
+    def request_begun(self, *, waited_seconds: float, exemplar: Exemplar = None) -> None:
+        """Count a request that the engine begins."""
+        self.queue_seconds.observe(waited_seconds, _given(exemplar))
+
+    def first_token(self, operation: str, seconds: float, exemplar: Exemplar = None) -> None:
+        """Count the first token of an answer."""
+        self.first_token_seconds.labels(operation, self._model_name).observe(seconds, _given(exemplar))
+
+    def next_token(self, operation: str, seconds: float) -> None:
+        """Count a token after the first."""
+        self.token_seconds.labels(operation, self._model_name).observe(seconds)
 
     def batch_computed(self, *, texts: int, tokens: int) -> None:
         """Count a batch that the engine begins."""
@@ -81,9 +121,10 @@ class Telemetry:
         self.tokens.labels("generated").inc(generated_tokens)
         self.kv_cache_usage.set(used_share)
 
-    def exposition(self) -> bytes:
-        """Return all metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Return all metrics in the best format of those that a scraper accepts, and that format's media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -91,5 +132,9 @@ class Telemetry:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+def _given(exemplar: Exemplar) -> dict[str, str] | None:
+    return dict(exemplar) if exemplar else None

@@ -1,6 +1,7 @@
 """The only place where parts are constructed and joined."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
@@ -31,6 +32,9 @@ from llmi_server.tasks.text_classification import TextClassification
 from llmi_server.tasks.token_classification import TokenClassification
 from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_server.telemetry import Telemetry
+from llmi_server.tracing.settings import read_tracing
+from llmi_server.tracing.spans import Tracer
+from llmi_server.tracing.timeline import describe_inference
 from llmi_server.web.app import create_app
 from llmi_server.web.server import DrainingServer
 
@@ -38,10 +42,31 @@ _WORKERS = 2
 """Threads that tokenise and render; the tokenizer leaves Python's lock while it works."""
 
 
-def build_server(settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry) -> DrainingServer:
+def build_server(
+    settings: ServeSettings, *, lifecycle: Lifecycle, telemetry: Telemetry, tracer: Tracer | None = None
+) -> DrainingServer:
     """Return the HTTP server, which answers probes at once and requests when the lifecycle is ready."""
-    app = create_app(lifecycle=lifecycle, telemetry=telemetry, settings=settings)
+    app = create_app(lifecycle=lifecycle, telemetry=telemetry, settings=settings, tracer=tracer)
     return DrainingServer(app, lifecycle, settings)
+
+
+def build_tracer(settings: ServeSettings, environment: Mapping[str, str]) -> Tracer | None:
+    """Return what begins traces, if OpenTelemetry's variables ask for them; a problem is logged and stops nothing."""
+    tracing = read_tracing(environment)
+    problem = tracing.problem
+    if tracing.wanted:
+        try:
+            from llmi_server.tracing.export import make_tracer  # noqa: PLC0415 - imported only when it is used
+
+            tracer = make_tracer(model=settings.model_name, task=settings.task)
+        except Exception as error:  # noqa: BLE001 - traces are no reason not to serve
+            problem = f"OpenTelemetry's SDK does not take its variables: {type(error).__name__}: {str(error)[:200]}"
+        else:
+            logging.getLogger(__name__).info("Traces are sent")
+            return tracer
+    if problem is not None:
+        logging.getLogger(__name__).warning("Traces are off: %s. Correct it, or unset the OTEL_* variables.", problem)
+    return None
 
 
 def open_for_requests(
@@ -114,7 +139,12 @@ def build_service(
         preferred_batch_tokens=facts.preferred_batch_tokens,
         padding_free=facts.padding_free,
     )
-    runner = BatchRunner(engine=loaded.engine, scheduler=Scheduler(limits), telemetry=telemetry)
+    runner = BatchRunner(
+        engine=loaded.engine,
+        scheduler=Scheduler(limits),
+        telemetry=telemetry,
+        describing=describe_inference(settings.task.replace("-", "_"), settings.model_name),
+    )
     runner.start()
     lifecycle.enter_phase("warm-up")
     _warm_up(task, runner, loaded, settings.task)

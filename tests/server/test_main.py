@@ -86,7 +86,7 @@ def test_a_fetch_leaves_its_report(message, tmp_path):
     assert report.bytes == sum(
         path.stat().st_size for path in target.iterdir() if path.suffix != ".json" or path.name[0] != "."
     )
-    assert all(json.loads(line)["level"] == "info" for line in stderr.splitlines())
+    assert all(json.loads(line)["log.level"] == "info" for line in stderr.splitlines())
 
 
 def test_a_refused_fetch_leaves_its_failure_and_never_the_token(message, tmp_path):

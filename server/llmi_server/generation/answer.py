@@ -11,6 +11,8 @@ from llmi_server.generation.messages import TokenChosen
 from llmi_server.generation.prompts import PromptCodec
 from llmi_server.generation.steps import FinishReason
 from llmi_server.telemetry import Telemetry
+from llmi_server.tracing.spans import exemplar_of
+from llmi_server.tracing.timeline import Timeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ class Answer:
         on_start: Callable[[], None],
         on_stop_string: Callable[[], None],
         telemetry: Telemetry,
+        operation: str = "chat",
+        timeline: Timeline | None = None,
     ) -> None:
         self._codec = codec
         self._detokenizer = Detokenizer(codec.decode)
@@ -71,6 +75,9 @@ class Answer:
         self._on_start = on_start
         self._on_stop_string = on_stop_string
         self._telemetry = telemetry
+        self._timeline = timeline
+        self._exemplar = exemplar_of(timeline.request) if timeline else None
+        self._operation = operation
         self._began = time.monotonic()
         self._last = 0.0
         self._generated = 0
@@ -80,7 +87,9 @@ class Answer:
 
     def started(self) -> None:
         """The engine has begun."""
-        self._telemetry.queue_seconds.observe(time.monotonic() - self._began)
+        self._telemetry.request_begun(waited_seconds=time.monotonic() - self._began, exemplar=self._exemplar)
+        if self._timeline is not None:
+            self._timeline.begin("prefill")
         self._on_start()
 
     def chosen(self, token: TokenChosen) -> None:
@@ -100,7 +109,16 @@ class Answer:
 
     def failed(self, error: RequestError) -> None:
         """There will be no more, for this reason."""
+        self.ended(type(error).__name__)
         self._deliver(error)
+
+    def ended(self, error: str | None, finish: FinishReason | None = None) -> None:
+        """End the spans, unless they have ended; there may be more tokens, which nobody waits for."""
+        if self._timeline is not None:
+            found: dict[str, int | list[str]] = {"gen_ai.usage.output_tokens": self._generated}
+            if finish is not None:
+                found["gen_ai.response.finish_reasons"] = [finish.value]
+            self._timeline.end(found, error=error)
 
     def _show(self, text: str, finish: FinishReason | None) -> None:
         shown = self._stops.add(text)
@@ -111,6 +129,8 @@ class Answer:
             shown += self._stops.flush()
         self._shown += len(shown)
         tokens = self._tell(everything=finish is not None and not self._stops.found)
+        if finish is not None:
+            self.ended(None, finish)
         if shown or tokens or finish is not None:
             self._deliver(
                 Piece(
@@ -137,7 +157,9 @@ class Answer:
     def _measure(self) -> None:
         now = time.monotonic()
         if self._last:
-            self._telemetry.token_seconds.observe(now - self._last)
+            self._telemetry.next_token(self._operation, now - self._last)
         else:
-            self._telemetry.first_token_seconds.observe(now - self._began)
+            self._telemetry.first_token(self._operation, now - self._began, self._exemplar)
+            if self._timeline is not None:
+                self._timeline.enter("decode")
         self._last = now

@@ -20,6 +20,8 @@ from llmi_server.generation.request import Job, Sampling
 from llmi_server.generation.waiting_room import WaitingRoom
 from llmi_server.machine import peak_memory_bytes
 from llmi_server.telemetry import Telemetry
+from llmi_server.tracing.spans import Attributes, current_span
+from llmi_server.tracing.timeline import Timeline, describe_inference
 
 _ResultT = TypeVar("_ResultT")
 _Arguments = TypeVarTuple("_Arguments")
@@ -121,6 +123,7 @@ class GenerationService:
         room: WaitingRoom,
         workers: Executor,
         telemetry: Telemetry,
+        model_name: str = "",
     ) -> None:
         self._engine = engine
         self._codec = codec
@@ -128,6 +131,7 @@ class GenerationService:
         self._room = room
         self._workers = workers
         self._telemetry = telemetry
+        self._model_name = model_name
         self._keys = itertools.count(1)
         self._draws = random.SystemRandom()
         self._loaded = loaded
@@ -191,11 +195,13 @@ class GenerationService:
             generation = Generation(
                 prompt_tokens=len(job.prompt), deadline=deadline, timeout_seconds=self._limits.timeout_seconds
             )
-            self._engine.submit(job, self._answer(key, ask, generation))
+            answer = self._answer(job, ask, generation)
+            self._engine.submit(job, answer)
             try:
                 yield generation
             finally:
                 self._engine.cancel(key)
+                answer.ended("cancelled")
 
     @contextlib.contextmanager
     def _place(self, key: int) -> Iterator[None]:
@@ -207,9 +213,9 @@ class GenerationService:
             self._room.leave(key)
             self._count()
 
-    def _answer(self, key: int, ask: Ask, generation: Generation) -> Answer:
+    def _answer(self, job: Job, ask: Ask, generation: Generation) -> Answer:
         def start() -> None:
-            self._room.leave(key)
+            self._room.leave(job.key)
             self._count()
 
         return Answer(
@@ -218,9 +224,24 @@ class GenerationService:
             tells_tokens=ask.sampling.top_logprobs is not None,
             deliver=generation.deliver,
             on_start=start,
-            on_stop_string=lambda: self._engine.cancel(key),
+            on_stop_string=lambda: self._engine.cancel(job.key),
             telemetry=self._telemetry,
+            operation=_operation(ask),
+            timeline=Timeline.of_current(self._described(job, ask)) if current_span() else None,
         )
+
+    def _described(self, job: Job, ask: Ask) -> Attributes:
+        sampling = job.sampling
+        return describe_inference(_operation(ask), self._model_name) | {
+            "gen_ai.output.type": "text",
+            "gen_ai.request.max_tokens": job.max_tokens,
+            "gen_ai.request.temperature": sampling.temperature,
+            "gen_ai.request.top_p": sampling.top_p,
+            "gen_ai.request.top_k": sampling.top_k,
+            "gen_ai.request.frequency_penalty": sampling.frequency_penalty,
+            "gen_ai.request.presence_penalty": sampling.presence_penalty,
+            "gen_ai.usage.input_tokens": len(job.prompt),
+        }
 
     def _job(self, key: int, prompt: list[int], ask: Ask) -> Job:
         limits = self._limits
@@ -256,3 +277,8 @@ class GenerationService:
                 return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
         except TimeoutError:
             raise DeadlineExceededError("The prompt was not even read in time.") from None
+
+
+def _operation(ask: Ask) -> str:
+    """Return what OpenTelemetry's conventions for generative AI call it."""
+    return "text_completion" if isinstance(ask.prompt, str) else "chat"

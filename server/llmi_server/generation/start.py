@@ -90,6 +90,7 @@ def _build_service(
         room=WaitingRoom(max_requests=settings.max_queued_requests, max_tokens=settings.max_queued_tokens),
         workers=ThreadPoolExecutor(_WORKERS, thread_name_prefix="text"),
         telemetry=telemetry,
+        model_name=settings.model_name,
     )
 
 

@@ -18,6 +18,8 @@ from llmi_server.errors import (
 from llmi_server.scheduling.batch import Batch
 from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.telemetry import Telemetry
+from llmi_server.tracing.spans import Attributes, Span, exemplar_of
+from llmi_server.tracing.timeline import Timeline, begin_batch, describe_inference
 
 Result = list[Output] | LlmiServerError
 """One array for each text of a request, or why there is none."""
@@ -28,7 +30,18 @@ class _Pending:
     texts: Sequence[EncodedText]
     deliver: Callable[[Result], None]
     queued_at: float
+    timeline: Timeline | None
     outputs: dict[int, Output] = field(default_factory=dict)
+
+    def settle(self, result: Result) -> None:
+        """Deliver what came of it."""
+        self.ended(type(result).__name__ if isinstance(result, Exception) else None)
+        self.deliver(result)
+
+    def ended(self, error: str | None) -> None:
+        """End its spans."""
+        if self.timeline is not None:
+            self.timeline.end({"gen_ai.usage.input_tokens": sum(map(len, self.texts))}, error=error)
 
 
 class BatchRunner:
@@ -37,10 +50,21 @@ class BatchRunner:
     Whatever happens in the engine, every request that was enqueued and not cancelled is delivered once.
     """
 
-    def __init__(self, *, engine: Engine, scheduler: Scheduler, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, engine: Engine, scheduler: Scheduler, telemetry: Telemetry, describing: Attributes | None = None
+    ) -> None:
+        """Prepare to compute.
+
+        Args:
+            engine: What computes.
+            scheduler: What says what is next.
+            telemetry: Where it is counted.
+            describing: Attributes of spans of inference.
+        """
         self._engine = engine
         self._scheduler = scheduler
         self._telemetry = telemetry
+        self._describing = describing or describe_inference("custom", "")
         self._changed = threading.Condition()
         self._pending: dict[int, _Pending] = {}
         self._next_ticket = 0
@@ -101,7 +125,12 @@ class BatchRunner:
         with self._changed:
             if not self._stopped:
                 if self._scheduler.enqueue(ticket, [len(text) for text in texts]):
-                    self._pending[ticket] = _Pending(texts=texts, deliver=deliver, queued_at=time.monotonic())
+                    self._pending[ticket] = _Pending(
+                        texts=texts,
+                        deliver=deliver,
+                        queued_at=time.monotonic(),
+                        timeline=Timeline.of_current(self._describing),
+                    )
                     self._changed.notify()
                 return
         deliver(_shutting_down())
@@ -110,14 +139,16 @@ class BatchRunner:
         """Give the place back; what is not yet computed never will be. Finished tickets are ignored."""
         with self._changed:
             self._scheduler.cancel(ticket)
-            self._pending.pop(ticket, None)
+            pending = self._pending.pop(ticket, None)
             self._count()
+        if pending is not None:
+            pending.ended("cancelled")
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
             self._compute(*taken)
 
-    def _take(self) -> tuple[Batch, list[EncodedText]] | None:
+    def _take(self) -> tuple[Batch, list[EncodedText], Span | None] | None:
         """Wait for the next batch; None when stopped."""
         with self._changed:
             while not self._stopped:
@@ -126,15 +157,21 @@ class BatchRunner:
                 if batch is not None:
                     self._count()
                     self._observe_waits(batch)
-                    return batch, [self._pending[item.request].texts[item.index] for item in batch.items]
+                    texts = [self._pending[item.request].texts[item.index] for item in batch.items]
+                    return batch, texts, self._trace(batch, texts)
                 self._changed.wait()
         return None
 
-    def _compute(self, batch: Batch, texts: list[EncodedText]) -> None:
+    def _trace(self, batch: Batch, texts: list[EncodedText]) -> Span | None:
+        tickets = dict.fromkeys(item.request for item in batch.items)
+        timelines = [timeline for ticket in tickets if (timeline := self._pending[ticket].timeline) is not None]
+        return begin_batch(timelines, texts=len(texts), tokens=sum(map(len, texts))) if timelines else None
+
+    def _compute(self, batch: Batch, texts: list[EncodedText], span: Span | None) -> None:
         self._telemetry.batch_computed(texts=len(texts), tokens=sum(map(len, texts)))
         self._batch_began = time.monotonic()
         try:
-            outputs = self._engine.compute(texts)
+            outputs = self._traced(span, texts)
         except EngineOutOfMemoryError:
             logging.getLogger(__name__).exception("Batch did not fit into memory")
             self._fail(batch, OutOfMemoryError("The request did not fit into memory. Send fewer or shorter inputs."))
@@ -145,6 +182,17 @@ class BatchRunner:
             self._finish(batch, outputs)
         finally:
             self._batch_began = None
+
+    def _traced(self, span: Span | None, texts: list[EncodedText]) -> list[Output]:
+        if span is None:
+            return self._engine.compute(texts)
+        try:
+            outputs = self._engine.compute(texts)
+        except Exception as error:
+            span.end(error=type(error).__name__)
+            raise
+        span.end()
+        return outputs
 
     def _finish(self, batch: Batch, outputs: list[Output]) -> None:
         with self._delivering() as ready:
@@ -165,7 +213,7 @@ class BatchRunner:
     def _drop_late(self) -> None:
         for ticket in self._scheduler.expire(time.monotonic()):
             if (pending := self._pending.pop(ticket, None)) is not None:
-                pending.deliver(DeadlineExceededError("The request waited in the queue until its deadline."))
+                pending.settle(DeadlineExceededError("The request waited in the queue until its deadline."))
 
     @contextlib.contextmanager
     def _delivering(self) -> Iterator[list[tuple[_Pending, Result]]]:
@@ -175,13 +223,15 @@ class BatchRunner:
             yield ready
             self._count()
         for pending, result in ready:
-            pending.deliver(result)
+            pending.settle(result)
 
     def _observe_waits(self, batch: Batch) -> None:
         now = time.monotonic()
         for item in batch.items:
             if item.index == 0:
-                self._telemetry.queue_seconds.observe(now - self._pending[item.request].queued_at)
+                pending = self._pending[item.request]
+                exemplar = exemplar_of(pending.timeline.request) if pending.timeline else None
+                self._telemetry.request_begun(waited_seconds=now - pending.queued_at, exemplar=exemplar)
 
     def _count(self) -> None:
         self._telemetry.requests_waiting.set(self._scheduler.waiting_requests)

@@ -11,6 +11,7 @@ from llmi_server.errors import RequestError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
+from llmi_server.tracing.spans import Tracer
 from llmi_server.web.access import ApiKeys
 from llmi_server.web.chat_routes import chat_routes
 from llmi_server.web.completion_routes import completion_routes
@@ -27,11 +28,14 @@ from llmi_server.web.task_routes import task_routes
 from llmi_server.web.text_generation_routes import text_generation_routes
 
 
-def create_app(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> Gate:
+def create_app(
+    *, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings, tracer: Tracer | None = None
+) -> Gate:
     """Return the application inside its gate."""
     app = make_routes(lifecycle=lifecycle, telemetry=telemetry, settings=settings)
     keys = ApiKeys(settings.api_key_file) if settings.api_key_file else None
-    return Gate(app, lifecycle=lifecycle, telemetry=telemetry, keys=keys, bodies=HeldBodies(settings.max_held_bytes))
+    bodies = HeldBodies(settings.max_held_bytes)
+    return Gate(app, lifecycle=lifecycle, telemetry=telemetry, keys=keys, bodies=bodies, tracer=tracer)
 
 
 def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> FastAPI:
@@ -42,6 +46,7 @@ def make_routes(*, lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSe
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # ours knows more
     )
     app.include_router(health_routes(lifecycle, telemetry, settings))
     app.include_router(model_routes(settings.model_name))

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from llmi_api.readiness import ReadinessReport, Stage
@@ -11,8 +11,6 @@ from llmi_server.machine import peak_memory_bytes
 from llmi_server.schema.status import ServerStatus
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
-
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSettings) -> APIRouter:
@@ -37,9 +35,10 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
 
     @router.head("/metrics", include_in_schema=False)
     @router.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         telemetry.ready.set(lifecycle.is_ready)
-        return Response(telemetry.exposition(), media_type=_METRICS_TYPE)
+        content, media_type = telemetry.exposition(",".join(request.headers.getlist("accept")))
+        return Response(content, headers={"content-type": media_type, "vary": "accept"})
 
     @router.get("/status")
     async def status() -> ServerStatus:

@@ -15,7 +15,6 @@ from llmi_api.launch import Task
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.errors import EngineFailedError
 from llmi_server.model.files import TextRecipe
-from llmi_server.telemetry import Telemetry
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.server import MODEL_NAME, running_server
 
@@ -262,12 +261,12 @@ def test_metrics_have_closed_label_sets(server):
     assert "llmi_model_ready 1.0" in text
 
 
-def test_every_promised_metric_is_there_from_the_start():
-    text = Telemetry().exposition().decode()
-    promised = ["llmi_requests_running", "llmi_requests_waiting", "llmi_request_queue_seconds", "llmi_batch_size",
-                "llmi_tokens_total", "llmi_rejected_total", "llmi_model_load_seconds", "llmi_model_ready",
-                "gen_ai_server_request_duration_seconds", "llmi_requests_total", "llmi_build_info"]  # fmt: skip
-    assert not [name for name in promised if name.removesuffix("_total") not in text]
+def test_a_scraper_gets_the_format_that_it_asks_for(server):
+    older = server.http.get("/metrics")
+    assert older.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    newer = server.http.get("/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
+    assert newer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert newer.text.endswith("# EOF\n")
 
 
 def test_errors_of_ours_never_reach_the_client_raw():

@@ -265,7 +265,12 @@ def test_metrics_tell_tokens_and_times(server, client):
     before = sample(server, "llmi_tokens_total", {"type": "generated"})
     completed = chat(client, max_tokens=5).usage.completion_tokens
     assert sample(server, "llmi_tokens_total", {"type": "generated"}) == before + completed
-    assert sample(server, "gen_ai_server_time_to_first_token_seconds_count") > 0
+    seen = sample(
+        server,
+        "gen_ai_server_time_to_first_token_seconds_count",
+        {"gen_ai_operation_name": "chat", "model_name": MODEL_NAME},
+    )
+    assert seen > 0
     assert sample(server, "llmi_kv_cache_usage_ratio") == 0
     text = httpx.get(f"{server.url}/metrics").text
     assert 'llmi_requests_total{code="200",operation="chat"}' in text

@@ -12,9 +12,11 @@ import httpx
 from llmi_api.launch import Task
 from llmi_server.engine.protocol import LoadedModel
 from llmi_server.inference.lifecycle import Lifecycle
+from llmi_server.listening import open_listener
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
-from llmi_server.web.server import DrainingServer, open_listener
+from llmi_server.tracing.spans import Tracer
+from llmi_server.web.server import DrainingServer
 from llmi_server.wiring import build_server, build_service
 from llmi_testing.engine import fake_model
 
@@ -48,13 +50,18 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    model: LoadedModel | None = None, *, task: Task = Task.EMBEDDINGS, load: bool = True, **settings: Any
+    model: LoadedModel | None = None,
+    *,
+    task: Task = Task.EMBEDDINGS,
+    load: bool = True,
+    tracer: Tracer | None = None,
+    **settings: Any,
 ) -> Iterator[RunningServer]:
     """Run a server on a free local port while the block runs; with a fake model unless one is given."""
     values = {"model_name": MODEL_NAME, "host": "127.0.0.1", "drain_seconds": 5, **settings}
     merged = ServeSettings(task=task, **values).model_copy(update={"port": 0})
-    lifecycle, telemetry = Lifecycle(), Telemetry()
-    server = build_server(merged, lifecycle=lifecycle, telemetry=telemetry)
+    lifecycle, telemetry = Lifecycle(), Telemetry(merged.model_name)
+    server = build_server(merged, lifecycle=lifecycle, telemetry=telemetry, tracer=tracer)
     listener = open_listener(merged.host, 0)
     port = listener.getsockname()[1]
     started: list[asyncio.AbstractEventLoop] = []
