@@ -222,7 +222,9 @@ def test_a_killed_fetch_is_resumed_by_the_next(root, message, tmp_path, cached):
 def test_a_fetch_ends_on_sigterm_and_gives_its_lock_back(root, message, tmp_path):
     with running_hub(root, {REPOSITORY: Behaviour(bytes_per_second=100_000)}) as hub:
         process = fetch(hub.url, message, tmp_path, LLMI_CACHE_DIR=str(tmp_path / "cache"))
-        eventually(lambda: list(tmp_path.rglob("*.lock")), "the lock is held", seconds=60)
+        # Once a file comes, the lock is not merely made but held.
+        eventually(lambda: list(tmp_path.rglob("*.part")), "a download under the lock", seconds=60)
+        assert list(tmp_path.rglob("*.lock"))
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM

@@ -50,7 +50,8 @@ class Timeline:
         """Note that a phase of inference begins and the one before ended."""
         with self._lock:
             if not self._ended and self._inference is not None:
-                self._enter(self._inference.child(phase))
+                self._enter(None)  # first: the one that follows must not begin before this one's end
+                self._phase = self._inference.child(phase)
 
     def end(self, attributes: Attributes | None = None, *, error: str | None = None) -> None:
         """End whatever has not ended."""
