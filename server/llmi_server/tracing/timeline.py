@@ -39,7 +39,7 @@ class Timeline:
         """Note that the engine begins, with a phase if there are several."""
         with self._lock:
             if self._inference is None:
-                self._enter(None)
+                self._leave()
                 name = f"{self._describing['gen_ai.operation.name']} {self._describing['gen_ai.request.model']}"
                 self._inference = self.request.child(name, self._describing)
                 if phase is not None:
@@ -50,7 +50,7 @@ class Timeline:
         """Note that a phase of inference begins and the one before ended."""
         with self._lock:
             if not self._ended and self._inference is not None:
-                self._enter(None)  # first: the one that follows must not begin before this one's end
+                self._leave()  # first: the one that follows must not begin before this one's end
                 self._phase = self._inference.child(phase)
 
     def end(self, attributes: Attributes | None = None, *, error: str | None = None) -> None:
@@ -59,15 +59,15 @@ class Timeline:
             if self._ended:
                 return
             self._ended = True
-            self._enter(None, error=error)
+            self._leave(error=error)
             if self._inference is not None:
                 self._inference.note(attributes or {})
                 self._inference.end(error=error)
 
-    def _enter(self, phase: Span | None, *, error: str | None = None) -> None:
+    def _leave(self, *, error: str | None = None) -> None:
         if self._phase is not None:
             self._phase.end(error=error)
-        self._phase = phase
+        self._phase = None
 
 
 def begin_batch(timelines: Sequence[Timeline], *, texts: int, tokens: int) -> Span | None:
