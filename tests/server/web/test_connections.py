@@ -207,7 +207,9 @@ def test_tokens_that_are_too_many_together_are_refused():
         computing = threads.submit(post, "a b c")
         engine.entered.acquire()
         waiting = threads.submit(post, "x " * 18)
-        eventually(lambda: server.telemetry.requests_waiting._value.get() == 1, "one waits")
+        # A request is counted when it has its place, and its tokens once it has been tokenised.
+        scheduler = server.lifecycle._service._runner._scheduler
+        eventually(lambda: scheduler._waiting_tokens > 0, "its tokens wait")
         refused = post("y " * 18)
         assert refused.status_code == 429
         assert "20 tokens" in refused.json()["error"]["message"]

@@ -227,9 +227,11 @@ def test_log_lines_of_a_request_carry_its_ids(collector, caplog):
         with tracing() as tracer, running_server(fake_model(engine=engine), tracer=tracer) as server:
             with caplog.at_level(logging.DEBUG, "llmi_server.web.gate"):
                 embed(server, **CALLED)
+                eventually(lambda: len(lines) == 1, "the first is logged, which is after its answer")
             (request,) = collector.named("POST /v1/embeddings")
         with running_server() as untraced, caplog.at_level(logging.DEBUG, "llmi_server.web.gate"):
             embed(untraced, **CALLED)
+            eventually(lambda: len(lines) == 2, "the second is logged")
     finally:
         logging.getLogger("llmi_server.web.gate").removeHandler(handler)
     traced, plain = lines
