@@ -34,12 +34,13 @@ class Task(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number format of the weights and the arithmetic."""
+    """Number format of the weights and the arithmetic. ``int8`` is for encoders on a CPU."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 class LongInputs(StrEnum):

@@ -22,6 +22,9 @@ TOKEN_TYPES = ("input", "prompt", "reused", "generated")
 HANDLINGS = ("truncated", "windowed")
 """What was done with texts that were too long, and answered; those refused are among the rejections."""
 
+DRIFT_MEASURES = ("mean_cosine", "min_cosine", "same_best", "largest_difference")
+"""Embeddings have the first two, all else the others."""
+
 REJECTIONS = frozenset({"queue_full", "not_ready", "draining", "deadline", "too_long", "invalid", "access"})
 
 Exemplar = Mapping[str, str] | None
@@ -55,6 +58,12 @@ class Telemetry:
         self.kv_cache_usage = self._gauge("llmi_kv_cache_usage_ratio", "Share of the keys' and values' memory in use.")
         self.load_seconds = self._gauge("llmi_model_load_seconds", "Time from start to ready.")
         self.ready = self._gauge("llmi_model_ready", "1 once the model answers, 0 before and while draining.")
+        self.drift = Gauge(
+            "llmi_precision_drift",
+            "How far answers are from those in float32, measured at the start where precision is int8.",
+            ["measure"],
+            registry=self.registry,
+        )
         self.build = Info("llmi_build", "Version, engine, model and how it runs.", registry=self.registry)
         self.duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
@@ -105,6 +114,12 @@ class Telemetry:
         """Count a batch that the engine begins."""
         self.batch_size.observe(texts)
         self.tokens.labels("input").inc(tokens)
+
+    def drift_measured(self, values: Mapping[str, float | None]) -> None:
+        """Show how far answers are from those in float32."""
+        for measure in DRIFT_MEASURES:
+            if (value := values.get(measure)) is not None:
+                self.drift.labels(measure).set(value)
 
     def long_inputs_answered(self, *, truncated: int, windowed: int) -> None:
         """Count texts of an answered request that were too long."""

@@ -1,9 +1,9 @@
 """The only place where parts are constructed and joined."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,8 @@ def build_service(
         StartupError: The limits contradict the model, it produced no answer, or not the ones that are expected.
     """
     facts = loaded.engine.facts
+    if facts.drift is not None:
+        telemetry.drift_measured(dataclasses.asdict(facts.drift))
     task = _build_task(
         loaded,
         settings.task,
@@ -157,7 +159,7 @@ def build_service(
             max_tokens=settings.max_request_tokens,
             timeout_seconds=settings.request_timeout_seconds,
         ),
-        facts=replace(facts, mask_token=loaded.codec.mask_token if settings.task is Task.FILL_MASK else None),
+        facts=dataclasses.replace(facts, mask_token=loaded.codec.mask_token if settings.task is Task.FILL_MASK else None),
         telemetry=telemetry,
     )
     if settings.verify:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
-from llmi_server.engine.protocol import LoadedModel, LoadWatcher, ModelFacts
+from llmi_server.engine.precision import choose_device, choose_precision, precision_unsupported
+from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
 from llmi_server.logs import facts as log_facts
 from llmi_server.machine import free_memory_bytes, usable_cpus
@@ -22,6 +23,11 @@ from llmi_server.model.read_ahead import read_ahead
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from llmi_server.engine.codec import HuggingFaceCodec
+    from llmi_server.engine.encoder.heads import Encoder, Head
+    from llmi_server.engine.encoder.loading import LoadedEncoder
+    from llmi_server.engine.padding_free_engine import PaddingFreeEngine
+
 _LoadedT = TypeVar("_LoadedT")
 _MIB = 1 << 20
 _RUNTIME_BYTES = 350 * _MIB
@@ -31,7 +37,9 @@ _SHARE_OF_OVERHEAD = 10
 """Of the weights, what their layout for the processor and the work on a batch take besides: one in so many parts."""
 
 _CPU_TOKENS_PER_THREAD = 512
-_ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2}
+_ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2, Precision.INT8: 4}
+"""Of int8 those numbers that stay as they are: tables, norms and heads."""
+
 _AUTO_CLASSES = {
     Task.FILL_MASK: "AutoModelForMaskedLM",
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
@@ -114,6 +122,8 @@ def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
     Raises:
         StartupError: The model cannot be served, and why.
     """
+    if request.precision is Precision.INT8:
+        raise precision_unsupported("int8 is for encoders, and this task generates text.", "float32 or bfloat16")
     return _load_parts(_prepare(request, watcher), watcher)
 
 
@@ -130,8 +140,8 @@ def _prepare(request: LoadRequest, watcher: LoadWatcher) -> _Prepared:
     import torch  # noqa: PLC0415 - seconds of import, after everything that can fail fast
 
     torch.set_num_threads(threads)
-    device = _choose_device(request.device, cuda=torch.cuda.is_available())
-    precision = _choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
+    device = choose_device(request.device, cuda=torch.cuda.is_available())
+    precision = choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
     if device == "cuda":
         _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0], watcher)
     return _Prepared(request=request, found=found, threads=threads, device=device, precision=precision, reading=reading)
@@ -141,17 +151,22 @@ def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     """Load an encoder of our own; None where the model is one that only Transformers does right."""
     from llmi_server.engine.codec import from_files, from_transformers  # noqa: PLC0415 - keeps torch out until now
     from llmi_server.engine.encoder.family import NotOursError  # noqa: PLC0415 - as above
-    from llmi_server.engine.encoder.loading import NAME, labels_of, load_encoder  # noqa: PLC0415 - as above
-    from llmi_server.engine.padding_free_engine import PaddingFreeEngine  # noqa: PLC0415 - as above
+    from llmi_server.engine.encoder.loading import NAME, LoadedEncoder, labels_of, load_encoder  # noqa: PLC0415 - as above
 
     request, found = prepared.request, prepared.found
     watcher.enter_phase("weights")
     try:
-        encoder, head = _explained(
+        loaded: LoadedEncoder = _explained(
             lambda: load_encoder(found.config, found.weights, task=request.task, precision=prepared.precision),
             passing=NotOursError,
         )
     except NotOursError as error:
+        if prepared.precision is Precision.INT8:
+            raise precision_unsupported(
+                f"int8 is computed for models of the shapes of BERT, RoBERTa, XLM-R, DistilBERT, MPNet and ModernBERT,"
+                f" and this one differs ({error}).",
+                "float32",
+            ) from None
         _log().info("Left to Transformers", extra=log_facts(because=str(error)))
         return None
     prepared.reading.join()
@@ -159,12 +174,37 @@ def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     codec = _explained(
         lambda: from_files(request.folder, found.tokenizer_config) or from_transformers(_load_tokenizer(request.folder))
     )
+    head = loaded.head
     labels = labels_of(found.config, head.labels) if head is not None and head.labels else ()
     facts = dataclasses.replace(
         _facts(prepared, engine=NAME, labels=labels, problem_type=found.config.get("problem_type")), padding_free=True
     )
-    engine = PaddingFreeEngine(encoder=encoder, head=head, task=request.task, facts=facts, pooling=found.pooling.mode)
+    if prepared.precision is Precision.INT8:
+        watcher.enter_phase("drift")
+        facts = dataclasses.replace(facts, drift=_explained(lambda: _drift(loaded, codec, facts, prepared)))
+    engine = _padding_free(loaded.encoder, head, facts, prepared)
     return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize, recipe=found.recipe)
+
+
+def _drift(loaded: "LoadedEncoder", codec: "HuggingFaceCodec", facts: ModelFacts, prepared: _Prepared) -> Drift:
+    from llmi_server.engine.drift import measure_drift, trial_texts  # noqa: PLC0415 - only here
+
+    task = prepared.request.task
+    exact = _padding_free(*loaded.reference(), facts, prepared)
+    reduced = _padding_free(loaded.encoder, loaded.head, facts, prepared)
+    texts = trial_texts(codec, task, limit=facts.max_tokens)
+    drift = measure_drift(exact.compute, reduced.compute, texts, task)
+    _log().info("Drift against float32", extra=log_facts(**dataclasses.asdict(drift)))
+    return drift
+
+
+def _padding_free(
+    encoder: "Encoder", head: "Head | None", facts: ModelFacts, prepared: _Prepared
+) -> "PaddingFreeEngine":
+    from llmi_server.engine.padding_free_engine import PaddingFreeEngine  # noqa: PLC0415 - keeps torch out until now
+
+    pooling = prepared.found.pooling.mode
+    return PaddingFreeEngine(encoder=encoder, head=head, task=prepared.request.task, facts=facts, pooling=pooling)
 
 
 def _load_parts(prepared: _Prepared, watcher: LoadWatcher) -> Parts:
@@ -218,7 +258,7 @@ def _host_precision(request: LoadRequest) -> Precision:
 def _refuse_if_too_large(
     found: _Inspected, precision: Precision, request: LoadRequest, free: int, watcher: LoadWatcher
 ) -> None:
-    weights = files.weight_bytes(found.weights, _ELEMENT_BYTES[precision])
+    weights = _weight_bytes(found, precision)
     more = request.more_bytes(found.config, _ELEMENT_BYTES[precision]) if request.more_bytes else 0
     needed = weights + weights // _SHARE_OF_OVERHEAD + more + _RUNTIME_BYTES
     watcher.predict(memory_bytes=needed)
@@ -231,31 +271,9 @@ def _refuse_if_too_large(
         )
 
 
-def _choose_device(wanted: Device, *, cuda: bool) -> str:
-    if wanted is Device.CUDA and not cuda:
-        raise StartupError(
-            FailureCode.ACCELERATOR_ABSENT,
-            "A CUDA device was asked for and none is usable here.",
-            next_step="Check that the pod requests a GPU, that the node's driver works, and that the image has CUDA.",
-        )
-    return "cuda" if cuda and wanted is not Device.CPU else "cpu"
-
-
-def _choose_precision(wanted: Precision, device: str, *, bf16: bool) -> Precision:
-    """Choose float32 on a CPU, where answers shall not depend on the node, and half precision on a GPU."""
-    if device == "cpu":
-        if wanted is Precision.FLOAT16:
-            raise _precision_unsupported("float16 is not computed on a CPU.", "float32 or bfloat16")
-        return Precision.FLOAT32 if wanted is Precision.AUTO else wanted
-    if wanted is Precision.BFLOAT16 and not bf16:
-        raise _precision_unsupported("This GPU does not compute bfloat16.", "float16 or float32")
-    if wanted is Precision.AUTO:
-        return Precision.BFLOAT16 if bf16 else Precision.FLOAT16
-    return wanted
-
-
-def _precision_unsupported(message: str, instead: str) -> StartupError:
-    return StartupError(FailureCode.PRECISION_UNSUPPORTED, message, next_step=f"Set precision to {instead}, or auto.")
+def _weight_bytes(found: _Inspected, precision: Precision) -> int:
+    in_layers = 1 if precision is Precision.INT8 else _ELEMENT_BYTES[precision]
+    return files.weight_bytes(found.weights, _ELEMENT_BYTES[precision], in_layers)
 
 
 def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -337,7 +355,7 @@ def _facts(prepared: _Prepared, *, engine: str, labels: tuple[str, ...], problem
         engine=engine,
         device=prepared.device,
         precision=prepared.precision,
-        weight_bytes=files.weight_bytes(found.weights, _ELEMENT_BYTES[prepared.precision]),
+        weight_bytes=_weight_bytes(found, prepared.precision),
         max_tokens=found.max_tokens,
         preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * prepared.threads if on_cpu else request.max_batch_tokens,
         labels=labels,

@@ -51,6 +51,25 @@ class EncodedText:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How far answers in a reduced precision are from those in float32, measured on sentences at the start.
+
+    Attributes:
+        texts: How many sentences.
+        mean_cosine: Of embeddings: mean cosine to the exact vectors.
+        min_cosine: The least of them.
+        same_best: Of scores: share of those whose best label or token is the same.
+        largest_difference: Of scores between 0 and 1: the largest difference.
+    """
+
+    texts: int
+    mean_cosine: float | None = None
+    min_cosine: float | None = None
+    same_best: float | None = None
+    largest_difference: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFacts:
     """What a loaded model says about itself.
 
@@ -67,6 +86,7 @@ class ModelFacts:
         padding_free: Whether texts of a batch are computed each at its own length.
         mask_token: What stands for a missing word, for fill-mask.
         converses: Whether it answers conversations, for text generation.
+        drift: How far answers are from those in float32, where that was measured.
     """
 
     engine: str
@@ -81,6 +101,7 @@ class ModelFacts:
     padding_free: bool = False
     mask_token: str | None = None
     converses: bool = False
+    drift: Drift | None = None
 
 
 class Engine(Protocol):

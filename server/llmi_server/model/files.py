@@ -1,6 +1,7 @@
 """Reading a model's folder: configuration, weights' headers, pooling. Nothing is loaded."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from llmi_server.errors import StartupError
 _HEADER_LENGTH_BYTES = 8
 _LARGEST_HEADER_BYTES = 100_000_000
 _ELEMENT_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+_IN_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
 FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 
 
@@ -86,15 +88,23 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def weight_bytes(files: list[Path], element_bytes: int) -> int:
-    """Return the size of the weights in memory when floating numbers take ``element_bytes`` each."""
+def weight_bytes(files: list[Path], element_bytes: int, layer_element_bytes: int | None = None) -> int:
+    """Return the size of the weights in memory.
+
+    Args:
+        files: The safetensors files.
+        element_bytes: What a floating number takes.
+        layer_element_bytes: What one in a matrix of a layer takes, if that differs.
+    """
     total = 0
-    for tensor in _tensors(files):
+    for name, tensor in _tensors(files):
+        in_layer = len(tensor["shape"]) > 1 and _IN_LAYER.search(name) is not None
         count = 1
         for size in tensor["shape"]:
             count *= size
         kind = tensor["dtype"]
-        total += count * (element_bytes if kind in FLOATING else _ELEMENT_BYTES.get(kind, 1))
+        size_of_one = layer_element_bytes if in_layer and layer_element_bytes is not None else element_bytes
+        total += count * (size_of_one if kind in FLOATING else _ELEMENT_BYTES.get(kind, 1))
     return total
 
 
@@ -197,7 +207,7 @@ def _pooling_mode(config: dict[str, Any]) -> str:
     return names[wanted[0]]
 
 
-def _tensors(files: list[Path]) -> Iterator[dict[str, Any]]:
+def _tensors(files: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in files:
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(_HEADER_LENGTH_BYTES), "little")
@@ -205,8 +215,8 @@ def _tensors(files: list[Path]) -> Iterator[dict[str, Any]]:
                 raise invalid(f"{path.name} is not a safetensors file or is cut off.")
             try:
                 header = json.loads(handle.read(length))
-                tensors = [value for name, value in header.items() if name != "__metadata__"]
-                end = max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+                tensors = [(name, value) for name, value in header.items() if name != "__metadata__"]
+                end = max((tensor["data_offsets"][1] for _, tensor in tensors), default=0)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
                 raise invalid(f"{path.name} is not a safetensors file.") from None
         if _HEADER_LENGTH_BYTES + length + end > path.stat().st_size:

@@ -3,6 +3,16 @@
 from pydantic import BaseModel, Field
 
 
+class PrecisionDrift(BaseModel):
+    """How far answers are from those in float32, measured on sentences at the start."""
+
+    texts: int = Field(description="How many sentences.")
+    mean_cosine: float | None = Field(default=None, description="Of embeddings: mean cosine to float32.")
+    min_cosine: float | None = Field(default=None, description="The least of them.")
+    same_best: float | None = Field(default=None, description="Share of answers whose best label or token is the same.")
+    largest_difference: float | None = Field(default=None, description="Largest difference of a score.")
+
+
 class ServerStatus(BaseModel):
     """Where the server is and what it runs."""
 
@@ -17,6 +27,7 @@ class ServerStatus(BaseModel):
     engine: str | None = None
     device: str | None = None
     precision: str | None = None
+    drift: PrecisionDrift | None = Field(default=None, description="Of int8: how far its answers are from float32.")
     revision: str | None = None
     weight_bytes: int | None = None
     max_input_tokens: int | None = None

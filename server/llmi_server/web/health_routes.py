@@ -1,5 +1,6 @@
 """Live, ready, status and metrics: always answered, without touching the model."""
 
+import dataclasses
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
@@ -8,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.machine import peak_memory_bytes
-from llmi_server.schema.status import ServerStatus
+from llmi_server.schema.status import PrecisionDrift, ServerStatus
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
 
@@ -62,6 +63,7 @@ def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:
         engine=facts and facts.engine,
         device=facts and facts.device,
         precision=facts and facts.precision,
+        drift=PrecisionDrift(**dataclasses.asdict(facts.drift)) if facts and facts.drift else None,
         revision=facts and facts.revision,
         weight_bytes=facts and facts.weight_bytes,
         max_input_tokens=facts and facts.max_tokens,

@@ -165,6 +165,7 @@ ROWS = [
     ),
     Row("task", {"task": "token-classification"}, _D, _env("LLMI_TASK"), "token-classification"),
     Row("engine.precision", {"engine": {"precision": "float16"}}, _D, _env("LLMI_PRECISION"), "float16"),
+    Row("engine.precision", {"engine": {"precision": "int8"}}, _D, _env("LLMI_PRECISION"), "int8"),
     Row("engine.image", {"engine": {"image": "reg.example.com/s:1"}}, _D, f"{SERVER}.image", "reg.example.com/s:1"),
     Row("engine.image", {"engine": {"image": "reg.example.com/s:1"}}, _D, f"{FETCH}.image", "reg.example.com/s:1"),
     Row(

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from llmi_server.engine.encoder.attention import Group, Turn, attend, groups_of
 from llmi_server.engine.encoder.family import NotOursError
-from llmi_server.engine.encoder.linear import Linear, activate, activation_named
+from llmi_server.engine.encoder.linear import Step, activate, activation_named
 from llmi_server.engine.encoder.norm import Norm
 from llmi_server.engine.encoder.tensors import Tensors
 from llmi_server.engine.protocol import EncodedText
@@ -29,9 +29,9 @@ class _Layer:
         def norm(name: str) -> Norm:
             return Norm.of(tensors, prefix + name, width, config["norm_eps"], biased=config["norm_bias"])
 
-        def linear(name: str, *shape: int | None, biased: bool) -> Linear:
+        def linear(name: str, *shape: int | None, biased: bool) -> Step:
             bias = tensors.own(f"{prefix}{name}.bias", shape[0]) if biased else None
-            return Linear(tensors.own(f"{prefix}{name}.weight", *shape), bias)
+            return tensors.lay(tensors.own(f"{prefix}{name}.weight", *shape), bias)
 
         self.kind = kind
         self._heads = config["num_attention_heads"]
@@ -67,9 +67,10 @@ class ModernEncoder:
         whole = _DEFAULTS | dict(config)
         tensors.choose_prefix(BASE, "embeddings.tok_embeddings.weight")
         self.width, self.epsilon = whole["hidden_size"], whole["norm_eps"]
-        self.words = tensors.own("embeddings.tok_embeddings.weight", config.get("vocab_size"), self.width)
+        self.words = tensors.table("embeddings.tok_embeddings.weight", config.get("vocab_size"), self.width)
         self._norm = Norm.of(tensors, "embeddings.norm", self.width, self.epsilon, biased=whole["norm_bias"])
-        self._layers = [_Layer(tensors, whole, number, kind) for number, kind in enumerate(_kinds(whole))]
+        kinds = _kinds(whole)
+        self._layers = tensors.layers(lambda number: _Layer(tensors, whole, number, kinds[number]), len(kinds))
         self._last_norm = Norm.of(tensors, "final_norm", self.width, self.epsilon, biased=whole["norm_bias"])
         self._reach = whole["local_attention"] // 2
         size = self.width // whole["num_attention_heads"]

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from llmi_server.engine.encoder.attention import Group, attend, groups_of
 from llmi_server.engine.encoder.family import MPNET_PADDING, Family
-from llmi_server.engine.encoder.linear import Linear, activation_named
+from llmi_server.engine.encoder.linear import Step, activation_named
 from llmi_server.engine.encoder.norm import Norm
 from llmi_server.engine.encoder.tensors import Tensors
 from llmi_server.engine.protocol import EncodedText
@@ -33,12 +33,12 @@ class _Layer:
         names, prefix, width = family.names, family.layer.format(number), build.width
         parts = (names.query, names.key, names.value)
         mixing = torch.cat([tensors.own(f"{prefix}{part}.weight", width, width) for part in parts])
-        self._mix = Linear(mixing, torch.cat([tensors.own(f"{prefix}{part}.bias", width) for part in parts]))
+        self._mix = tensors.lay(mixing, torch.cat([tensors.own(f"{prefix}{part}.bias", width) for part in parts]))
         self._heads = build.heads
 
-        def linear(name: str, *shape: int | None, activation: str = "none") -> Linear:
+        def linear(name: str, *shape: int | None, activation: str = "none") -> Step:
             bias = tensors.own(f"{prefix}{name}.bias", shape[0])
-            return Linear(tensors.own(f"{prefix}{name}.weight", *shape), bias, activation)
+            return tensors.lay(tensors.own(f"{prefix}{name}.weight", *shape), bias, activation)
 
         self._out = linear(names.out, width, width)
         self._up = linear(names.up, None, width, activation=build.activation)
@@ -67,17 +67,17 @@ class PostNormEncoder:
         width, heads = family.read(config, "hidden_size"), family.read(config, "num_attention_heads")
         epsilon = family.read(config, "layer_norm_eps")
         self._padding = MPNET_PADDING if family.relative_bias else family.read(config, "pad_token_id")
-        self.words = tensors.own("embeddings.word_embeddings.weight", config.get("vocab_size"), width)
-        self._positions = tensors.own(
+        self.words = tensors.table("embeddings.word_embeddings.weight", config.get("vocab_size"), width)
+        self._positions = tensors.table(
             "embeddings.position_embeddings.weight", config.get("max_position_embeddings"), width
         )
-        self._types = tensors.own("embeddings.token_type_embeddings.weight", None, width) if family.types else None
+        self._types = tensors.table("embeddings.token_type_embeddings.weight", None, width) if family.types else None
         self._norm = Norm.of(tensors, "embeddings.LayerNorm", width, epsilon)
         self._distances = tensors.own(family.relative_bias, _BUCKETS, heads) if family.relative_bias else None
         activation = activation_named(family.read(config, "hidden_act"))
         build = _Build(width=width, heads=heads, activation=activation, epsilon=epsilon)
         count = family.read(config, "num_hidden_layers")
-        self._layers = [_Layer(tensors, family, number, build) for number in range(count)]
+        self._layers = tensors.layers(lambda number: _Layer(tensors, family, number, build), count)
         self.width, self.epsilon = width, epsilon
 
     def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:

@@ -1,14 +1,19 @@
 """Weights by name, read from safetensors files into memory of our own, one at a time."""
 
+import copy
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 
 from llmi_server.engine.encoder.family import NotOursError
+from llmi_server.engine.encoder.linear import Lay, Linear, Plain
+
+_LayerT = TypeVar("_LayerT")
 
 _KINDS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _OLD_NAMES = {"weight": "gamma", "bias": "beta"}
@@ -24,6 +29,16 @@ class _Place:
     size: int
 
 
+class _Passing(Generic[_LayerT]):
+    """Layers that are made when they are come to, and not kept."""
+
+    def __init__(self, make: Callable[[int], _LayerT], count: int) -> None:
+        self._make, self._count = make, count
+
+    def __iter__(self) -> Iterator[_LayerT]:
+        return map(self._make, range(self._count))
+
+
 class Tensors:
     """The weights of a model.
 
@@ -32,10 +47,14 @@ class Tensors:
     Args:
         files: The safetensors files, known to be whole.
         kind: Number format that the weights are wanted in.
+        lay: How the linear steps of layers are laid out.
     """
 
-    def __init__(self, files: Sequence[Path], kind: torch.dtype) -> None:
+    def __init__(self, files: Sequence[Path], kind: torch.dtype, lay: Lay = Linear) -> None:
         self._kind = kind
+        self.lay = lay
+        self._held = True
+        self._tables: dict[str, torch.Tensor] = {}
         self._places = {name: place for path in files for name, place in _places(path).items()}
         self.prefix = ""
 
@@ -54,6 +73,23 @@ class Tensors:
     def own(self, name: str, *shape: int | None) -> torch.Tensor:
         """Return a weight of the encoder by its name below the prefix; see `get`."""
         return self.get(self.prefix + name, *shape)
+
+    def reference(self) -> "Tensors":
+        """Return the same weights as they are, for computing once: layers are read when they are used, and left."""
+        other = copy.copy(self)
+        other.lay, other._held = Plain, False  # noqa: SLF001 - one of us
+        return other
+
+    def table(self, name: str, *shape: int | None) -> torch.Tensor:
+        """Return a weight of the encoder that is looked up in, shared with `reference`; see `get`."""
+        whole = self.prefix + name
+        if whole not in self._tables:
+            self._tables[whole] = self.get(whole, *shape)
+        return self._tables[whole]
+
+    def layers(self, make: Callable[[int], _LayerT], count: int) -> Iterable[_LayerT]:
+        """Return layers by their numbers, to be gone through many times."""
+        return [make(number) for number in range(count)] if self._held else _Passing(make, count)
 
     def has(self, name: str) -> bool:
         """Say whether there is a weight of this whole name."""

@@ -1,0 +1,28 @@
+"""Sentences on which the drift of a reduced precision is measured: ordinary ones, in several languages."""
+
+SENTENCES = (
+    "The train to the coast leaves at half past six from platform nine.",
+    "She opened the window, because the smell of paint had begun to give her a headache.",
+    "Water boils at a lower temperature on a mountain than at the sea.",
+    "I ordered two chairs last week and only one of them has arrived so far.",
+    "The committee will publish its report on the bridge in Lisbon next Thursday.",
+    "Nobody knows who wrote the letter, but the stamp is from Argentina.",
+    "The battery lasts all day, the screen is bright, and yet I would not buy this phone again.",
+    "Prices of wheat rose by three percent after a dry spring in most of the country.",
+    "He plays the cello in a small orchestra and teaches mathematics during the day.",
+    "If the server does not answer within a minute, close the connection and try another one.",
+    "Our grandmother kept bees, and in summer the whole house smelled of honey.",
+    "The defendant appealed against the decision, which the higher court had confirmed in March.",
+    "Vaccines train the immune system to recognise a virus before it meets the real one.",
+    "What a wonderful concert that was!",
+    "Turn left at the church, follow the river for two kilometres, and you will see the farm.",
+    "Marie Curie received the Nobel Prize twice, in physics and in chemistry.",
+    "The soup needs more salt.",
+    "A glacier moves a few centimetres a day, slowly grinding the rock underneath it to dust.",
+    "Die Bibliothek ist wegen des Umbaus bis Ende August geschlossen.",
+    "Le marché ouvre à huit heures, mais les meilleurs fromages partent très vite.",
+    "Mi hermana vive en Sevilla y trabaja en un hospital cerca del río.",
+    "Il treno per Bologna parte tra dieci minuti dal secondo binario.",
+    "Поезд в Казань отправляется в семь часов вечера.",
+    "今天下午我们在公园里散步、然后去喝茶。",
+)
