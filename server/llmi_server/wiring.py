@@ -114,6 +114,7 @@ def open_generation(
     if settings.verify:
         lifecycle.enter_phase("verify")
         verify(lambda question: service.brief(question.input, question.expect), settings.verify, by_beginning=True)
+    mask = loaded.codec.mask_token if settings.task is Task.FILL_MASK else None
     return service
 
 
@@ -159,7 +160,7 @@ def build_service(
             max_tokens=settings.max_request_tokens,
             timeout_seconds=settings.request_timeout_seconds,
         ),
-        facts=dataclasses.replace(facts, mask_token=loaded.codec.mask_token if settings.task is Task.FILL_MASK else None),
+        facts=dataclasses.replace(facts, mask_token=mask),
         telemetry=telemetry,
     )
     if settings.verify:
