@@ -114,7 +114,6 @@ def open_generation(
     if settings.verify:
         lifecycle.enter_phase("verify")
         verify(lambda question: service.brief(question.input, question.expect), settings.verify, by_beginning=True)
-    mask = loaded.codec.mask_token if settings.task is Task.FILL_MASK else None
     return service
 
 
@@ -151,6 +150,7 @@ def build_service(
     runner.start()
     lifecycle.enter_phase("warm-up")
     _warm_up(task, runner, loaded, settings.task)
+    mask = loaded.codec.mask_token if settings.task is Task.FILL_MASK else None
     service = InferenceService(
         task=task,
         runner=runner,
