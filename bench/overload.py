@@ -100,8 +100,7 @@ def measure_overload(seconds: float, times: float) -> dict[str, object]:
 
 def measure_drain() -> dict[str, object]:
     """Time what follows a SIGTERM, and a second one."""
-    settings = {"drain_seconds": 60, "request_timeout_seconds": 120}
-    with served(small_causal_model(), Task.TEXT_GENERATION, **settings) as server:
+    with served(small_causal_model(), Task.TEXT_GENERATION, drain_seconds=60, request_timeout_seconds=120) as server:
 
         async def drain() -> tuple[float, Outcome]:
             stream = asyncio.ensure_future(send(server.port, chat(400)))
