@@ -6,6 +6,7 @@ import time
 import pytest
 
 from llmi_testing.api import path
+from llmi_testing.auditor import is_ending
 from llmi_testing.eventually import eventually
 from llmi_testing.operator_process import CALM_LEASE, OperatorProcess
 from llmi_testing.passes import wait_for_passes, wait_until_idle
@@ -20,6 +21,12 @@ IDLE = [
     pytest.param(60, "5", id="a minute, listing every 5 s"),
     pytest.param(600, "60", marks=[pytest.mark.soak, pytest.mark.timeout(1500)], id="ten minutes"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_ends(api):
+    """The API server counts writes to all namespaces, and in one that ends a child may go before its resource."""
+    eventually(lambda: not list(filter(is_ending, api.list("namespaces"))), "no namespace is ending", seconds=180)
 
 
 @pytest.mark.parametrize(("seconds", "resync"), IDLE)
