@@ -33,7 +33,7 @@ def test_every_setting_of_the_server_is_told_with_its_bounds():
     for kind in (ServeSettings, FetchSettings):
         for name in kind.model_fields:
             assert f"| `LLMI_{name.upper()}` |" in page
-    assert "| `LLMI_PRECISION` | `auto` | `auto`, `float32`, `bfloat16`, `float16` |" in page
+    assert "| `LLMI_PRECISION` | `auto` | `auto`, `float32`, `bfloat16`, `float16`, `int8` |" in page
     assert "| `LLMI_TIMEOUT_SECONDS` | `30` | above 0 |" in page
     assert "| `LLMI_MODEL_NAME` | *required* |" in page
 

@@ -53,7 +53,7 @@ def test_a_flag_without_value_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "0"), ("PORT", "65536"), ("PORT", "x"), ("PORT", "1.5"), ("TASK", "chat"), ("PRECISION", "int8"),
+    [("PORT", "0"), ("PORT", "65536"), ("PORT", "x"), ("PORT", "1.5"), ("TASK", "chat"), ("PRECISION", "int4"),
      ("MAX_QUEUED_REQUESTS", "-1"), ("LOG_LEVEL", "loud"), ("THREADS", "0"), ("MAX_INPUT_TOKENS", "99999")],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(name, value):
