@@ -8,6 +8,7 @@ import numpy as np
 from llmi_api.launch import Task
 from llmi_server.engine.protocol import Drift, EncodedText, Output, TextCodec
 from llmi_server.engine.sentences import SENTENCES
+from llmi_server.engine.softmax import softmax
 
 Compute = Callable[[Sequence[EncodedText]], list[Output]]
 _PAIRS = (Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
@@ -78,6 +79,4 @@ def _scores(logits: Output) -> Output:
     if logits.shape[-1] == 1:
         sigmoid: Output = (1.0 / (1.0 + np.exp(-logits))).astype(logits.dtype)
         return sigmoid
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: Output = raised / raised.sum(axis=-1, keepdims=True)
-    return shares
+    return softmax(logits)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
+from llmi_server.engine.softmax import softmax
 from llmi_server.errors import InvalidRequestError
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
@@ -47,7 +48,7 @@ class FillMask(OneByOne[FillMaskParameters]):
             parameters: ``top_k`` and ``targets`` are used.
         """
         targets = self._target_ids(parameters)
-        probabilities = _softmax(output)
+        probabilities = softmax(output)
         candidates = np.arange(probabilities.shape[1]) if targets is None else np.array(targets)
         rows = []
         for place, row in zip(text.positions, probabilities[:, candidates], strict=True):
@@ -89,12 +90,6 @@ class FillMask(OneByOne[FillMaskParameters]):
         if not ids:
             raise InvalidRequestError("None of the targets has a token in this model.", param="parameters.targets")
         return list(dict.fromkeys(ids))
-
-
-def _softmax(logits: Output) -> Output:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Output = raised / raised.sum(axis=-1, keepdims=True)
-    return scores
 
 
 def _largest(row: Output, count: int) -> list[int]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
+from llmi_server.engine.softmax import softmax
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
 ScoreFunction = Literal["sigmoid", "softmax", "none"]
@@ -86,7 +87,5 @@ def _apply(function: ScoreFunction, logits: Output) -> Output:
         scores: Output = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
         return scores
     if function == "softmax":
-        raised = np.exp(logits - logits.max())
-        shares: Output = raised / raised.sum()
-        return shares
+        return softmax(logits)
     return logits

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
+from llmi_server.engine.softmax import softmax
 from llmi_server.tasks.task import OneByOne, TaskParameters, encode_within
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
@@ -72,7 +73,7 @@ class TokenClassification(OneByOne[TokenClassificationParameters]):
         """
         strategy = parameters.aggregation_strategy or "none"
         ignored = ["O"] if parameters.ignore_labels is None else parameters.ignore_labels
-        pieces = self._pieces(text, _softmax(output))
+        pieces = self._pieces(text, softmax(output))
         if strategy in ("none", "simple"):
             labelled = [self._labelled(piece, piece.scores) for piece in pieces]
         else:
@@ -137,12 +138,6 @@ class TokenClassification(OneByOne[TokenClassificationParameters]):
             "start": pieces[0].start,
             "end": pieces[-1].end,
         }
-
-
-def _softmax(logits: Output) -> Output:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Output = raised / raised.sum(axis=-1, keepdims=True)
-    return scores
 
 
 def _token_entity(piece: _Piece) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from llmi_api.failure import FailureCode
 from llmi_api.launch import LongInputs
 from llmi_server.engine.protocol import EncodedText, Output, TextCodec
+from llmi_server.engine.softmax import softmax
 from llmi_server.errors import StartupError
 from llmi_server.tasks.task import TaskParameters, encode_pairs_within, refuse_blank
 
@@ -103,9 +104,9 @@ class ZeroShotClassification:
         labels = parameters.labels
         logits = np.stack(list(outputs)).reshape(len(texts) // len(labels), len(labels), -1)
         if parameters.multi_label or len(labels) == 1:
-            scores = _softmax(logits[..., [self._contradicts, self._follows]])[..., 1]
+            scores = softmax(logits[..., [self._contradicts, self._follows]])[..., 1]
         else:
-            scores = _softmax(logits[..., self._follows])
+            scores = softmax(logits[..., self._follows])
         return [_ranked(labels, row) for row in scores]
 
     def brief(self, text: EncodedText, output: Output) -> str:
@@ -119,9 +120,3 @@ def _split(labels: list[str] | str) -> list[str]:
 
 def _ranked(labels: Sequence[str], scores: Output) -> list[dict[str, object]]:
     return [{"label": labels[i], "score": float(scores[i])} for i in np.argsort(-scores, kind="stable")]
-
-
-def _softmax(logits: Output) -> Output:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: Output = raised / raised.sum(axis=-1, keepdims=True)
-    return shares
