@@ -120,11 +120,11 @@ def _count(case: ET.Element, outcome: Outcome) -> None:
 
 def summary(outcomes: list[Outcome]) -> str:
     """Render the table of tiers, the reasons of what was skipped, and the closing line."""
-    rows = ["tier          passed  failed  skipped  seconds"]
+    rows = ["tier        passed  failed  skipped  seconds"]
     for one in outcomes:
         counts = f"{one.passed:6}  {one.failed:6}  {one.skipped.total():7}  {one.seconds:7.0f}"
-        rows.append(f"{one.tier:12}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
-        rows += [f"              {count} skipped: {reason}" for reason, count in one.skipped.items()]
+        rows.append(f"{one.tier:10}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
+        rows += [f"            {count} skipped: {reason}" for reason, count in one.skipped.items()]
     passed, skipped = sum(one.passed for one in outcomes), sum(one.skipped.total() for one in outcomes)
     failed = sum(one.failed + bool(one.problem) for one in outcomes)
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
