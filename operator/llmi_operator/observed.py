@@ -1,11 +1,15 @@
 """What is there: a frozen snapshot of the children and the pods, reduced to what status depends on."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from llmi_api.readiness import ReadinessReport
+
+# 'Created new replica set "bert-5d8f9c7b6"', or 'ReplicaSet "bert-5d8f9c7b6" is progressing.'
+_REPLICA_SET = re.compile(r'replica ?set "[^"]*-([a-z0-9]+)"', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -273,9 +277,19 @@ class Observed:
     def newest_pods(self) -> tuple[PodState, ...]:
         """The pods of the newest version that are not being stopped; failures of older ones are history."""
         alive = [pod for pod in self.pods if not pod.deleting and pod.phase not in {"Succeeded", "Failed"}]
-        dated = [pod for pod in alive if pod.created_at is not None]
-        if not dated:
+        times = [pod.created_at for pod in alive if pod.created_at is not None]
+        if not times:
             return tuple(alive)
-        # Times are whole seconds: of two pods of one second, the one that does not answer yet is the newer one.
-        newest = max(dated, key=lambda pod: (pod.created_at, not pod.ready, pod.name)).revision
+        # Times are whole seconds: of pods of one second, those that the Deployment speaks of are the newer ones, or
+        # else those that do not answer yet.
+        last, named = max(times), self._named_revision
+        ties = [pod for pod in alive if pod.created_at == last]
+        newest = max(ties, key=lambda pod: (pod.revision == named, not pod.ready, pod.name)).revision
         return tuple(pod for pod in alive if pod.revision == newest)
+
+    @property
+    def _named_revision(self) -> str | None:
+        """The version whose ReplicaSet the Deployment's controller named last; None when it named none."""
+        progress = self.deployment.conditions.get("Progressing") if self.deployment else None
+        name = _REPLICA_SET.search(progress.message) if progress else None
+        return name[1] if name else None

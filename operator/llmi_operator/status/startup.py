@@ -55,11 +55,13 @@ def choose_whom_to_ask(observed: Observed, previous: LLMInferenceStatus) -> PodS
     pod = find_newest(observed)
     if pod is None or not pod.address or not any(item.running_since for item in pod.containers):
         return None
-    if pod.ready and previous.startup is not None and _is_told(previous.startup, pod):
+    if not pod.ready:
+        return pod
+    before = previous.startup
+    if before is not None and before.answered is not None and (before.replica != pod.name or before.loaded is not None):
         return None
-    if pod.ready and pod.report is not None and pod.report.stage is Stage.READY:
-        return None
-    return pod
+    # What it said while it started is not the end of it, and a failure to answer is not either.
+    return None if pod.report is not None and pod.report.stage is Stage.READY else pod
 
 
 def find_newest(observed: Observed) -> PodState | None:

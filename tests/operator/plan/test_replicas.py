@@ -22,7 +22,8 @@ ONE = {"autoscaling": {"maxReplicas": 6}}
         pytest.param(AUTO, 4, OURS, ReplicaDecision(None, hand_over=4), id="switched on: hand the live number over"),
         pytest.param(AUTO, 4, AUTOSCALERS, ReplicaDecision(None), id="the autoscaler has it"),
         pytest.param(AUTO, 0, AUTOSCALERS, ReplicaDecision(None, hand_over=2), id="an autoscaler never wakes zero"),
-        pytest.param(AUTO, 1, OURS, ReplicaDecision(None, hand_over=2), id="switched on below the minimum"),
+        pytest.param(AUTO, 1, OURS, ReplicaDecision(None, hand_over=1), id="switched on below the minimum"),
+        pytest.param(AUTO, 0, OURS, ReplicaDecision(None, hand_over=0), id="switched on at zero: no pod of before"),
     ],
 )
 def test_who_decides_about_replicas(spec, live, owner, decision):

@@ -15,6 +15,8 @@ DONE = ReadinessReport(
     measured_memory_bytes=2**30,
 )
 
+LOADING = ReadinessReport(stage=Stage.LOADING, phase="weights", phase_seconds={"imports": 2.0})
+
 
 def told(*pods, previous=NOTHING):
     seen = observed(*pods)
@@ -85,3 +87,17 @@ def test_the_newest_replica_is_asked_while_it_starts_and_once_when_it_is_ready()
     assert asked(ready)
     assert not asked(dataclasses.replace(ready, report=DONE))
     assert not asked(ready, previous=told(ready_pod(report=DONE)))
+
+
+def test_a_replica_that_was_asked_last_before_it_was_ready_is_asked_once_more():
+    for known in (None, LOADING):
+        ready = ready_pod(address="10.0.0.1", report=known)
+        begun = told(ready, previous=told(pod(server=running(), report=known)))
+        assert begun.startup.answered is not None
+        assert choose_whom_to_ask(observed(ready), begun) == ready
+        assert told(ready_pod(report=DONE), previous=begun).memory == told(ready_pod(report=DONE)).memory
+
+
+def test_a_replica_that_only_outlived_the_newest_one_is_not_asked():
+    new = told(ready_pod("new"))
+    assert choose_whom_to_ask(observed(ready_pod("old", created_at=ago(900), address="10.0.0.1")), new) is None

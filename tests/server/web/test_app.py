@@ -176,8 +176,7 @@ def test_before_the_model_is_ready_probes_and_requests_say_so():
 def test_a_full_queue_is_a_429_with_a_time_to_wait():
     engine = FakeEngine()
     with running_server(fake_model(engine=engine), max_queued_requests=1) as server:
-        engine.gate.clear()
-        drain(engine)
+        engine.hold()
         with ThreadOf(post, server, "first") as first:
             engine.entered.acquire()
             with ThreadOf(post, server, "second") as second:
@@ -217,8 +216,7 @@ def test_an_engine_error_is_a_500_without_internals_and_the_next_request_works()
 def test_the_work_of_a_client_that_left_is_dropped():
     engine = FakeEngine()
     with running_server(fake_model(engine=engine)) as server:
-        engine.gate.clear()
-        drain(engine)
+        engine.hold()
         with ThreadOf(post, server, "running") as running:
             engine.entered.acquire()
             with pytest.raises(httpx.ReadTimeout):
@@ -234,8 +232,7 @@ def test_waiting_requests_are_computed_together_and_answered_apart():
     engine = FakeEngine()
     with running_server(fake_model(engine=engine)) as server:
         expected = {text: vector(post(server, text)) for text in ("a", "b b", "c c c", "d")}
-        engine.gate.clear()
-        drain(engine)
+        engine.hold()
         with ThreadOf(post, server, "first"):
             engine.entered.acquire()
             workers = {text: ThreadOf(post, server, text) for text in expected}
@@ -282,12 +279,6 @@ def post(server, text):
 
 def vector(response):
     return response.json()["data"][0]["embedding"]
-
-
-def drain(engine):
-    """Forget the batches of the warm-up."""
-    while engine.entered.acquire(blocking=False):
-        pass
 
 
 def wait_for(server, metric, value):

@@ -203,7 +203,7 @@ def test_tokens_that_are_too_many_together_are_refused():
         def post(text):
             return server.http.post("/v1/embeddings", content=embed(text), headers=JSON)
 
-        engine.gate.clear()
+        engine.hold()
         computing = threads.submit(post, "a b c")
         engine.entered.acquire()
         waiting = threads.submit(post, "x " * 18)

@@ -22,11 +22,6 @@ class Post(threading.Thread):
         self.response = post(self.server, self.text)
 
 
-def drain(engine):
-    while engine.entered.acquire(blocking=False):
-        pass
-
-
 def wait_until(condition):
     pause = threading.Event()
     while not condition():
@@ -36,8 +31,7 @@ def wait_until(condition):
 def test_a_signal_closes_for_new_requests_and_answers_the_accepted_ones():
     engine = FakeEngine()
     with running_server(fake_model(engine=engine)) as server:
-        engine.gate.clear()
-        drain(engine)
+        engine.hold()
         accepted = [Post(server, f"text {number}") for number in range(10)]
         engine.entered.acquire()
         wait_until(lambda: server.server._gate.in_flight == 10)
@@ -60,8 +54,7 @@ def test_a_signal_closes_for_new_requests_and_answers_the_accepted_ones():
 def test_what_is_not_answered_within_the_drain_time_is_told():
     engine = FakeEngine()
     with running_server(fake_model(engine=engine), drain_seconds=1) as server:
-        engine.gate.clear()
-        drain(engine)
+        engine.hold()
         stuck = Post(server, "stuck")
         engine.entered.acquire()
         server.send_signal()

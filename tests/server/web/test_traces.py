@@ -90,9 +90,7 @@ def test_attributes_have_the_conventions_names_and_none_of_the_text(collector):
 def test_a_batch_is_linked_with_every_request_in_it(collector):
     engine = FakeEngine()
     with tracing() as tracer, running_server(fake_model(engine=engine), tracer=tracer) as server:
-        engine.gate.clear()
-        while engine.entered.acquire(blocking=False):
-            pass
+        engine.hold()
         first = threading.Thread(target=embed, args=(server, "first"))
         first.start()
         engine.entered.acquire()  # it is being computed, so that the others wait and are computed together

@@ -110,6 +110,12 @@ class FakeEngine:
     def facts(self) -> ModelFacts:
         return self._facts
 
+    def hold(self) -> None:
+        """Let the next batch wait for `gate`; `entered` counts from now on, so without those of the warm-up."""
+        self.gate.clear()
+        while self.entered.acquire(blocking=False):
+            pass
+
     def compute(self, batch: Sequence[EncodedText]) -> list[Output]:
         self.batches.append(list(batch))
         self.entered.release()
