@@ -80,6 +80,14 @@ async def _client(http: aiohttp.ClientSession, route: str, waiting: Iterator[Req
 
 
 async def _ask(http: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
+    """Ask, and once more on a new connection where the server had just closed the one that was kept open."""
+    try:
+        return await _ask_once(http, route, body)
+    except aiohttp.ClientConnectionError:
+        return await _ask_once(http, route, body)
+
+
+async def _ask_once(http: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
     """Send one request and read its answer; returns when its first text came, if it is streamed."""
     async with http.post(route, data=body, headers={"content-type": "application/json"}) as answer:
         if answer.status != _OK:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.heap import returned_at_once
 from llmi_server.engine.precision import choose_device, choose_precision, precision_unsupported
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
@@ -108,8 +109,9 @@ def load_model(request: LoadRequest, *, watcher: LoadWatcher) -> LoadedModel:
         StartupError: The model cannot be served, and why.
     """
     prepared = _prepare(request, watcher)
-    own = _load_own(prepared, watcher) if prepared.device == "cpu" else None
-    return own or _assemble(_load_parts(prepared, watcher), request.task)
+    with returned_at_once():
+        own = _load_own(prepared, watcher) if prepared.device == "cpu" else None
+        return own or _assemble(_load_parts(prepared, watcher), request.task)
 
 
 def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:

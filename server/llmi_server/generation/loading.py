@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Task
+from llmi_server.engine.heap import returned_at_once
 from llmi_server.engine.loading import LoadRequest, Parts, load_parts
 from llmi_server.engine.protocol import LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
@@ -48,11 +49,12 @@ def load_engine(settings: EngineSettings, *, watcher: LoadWatcher) -> Ready:
     config = files.read_config(Path(settings.folder))
     longest = _longest(settings, config)
     request = _request(settings, longest)
-    parts = load_parts(request, watcher=watcher)
-    watcher.enter_phase("ways")
-    from llmi_server.generation.ways import choose_way  # noqa: PLC0415 - PyTorch, after everything that can fail fast
+    with returned_at_once():
+        parts = load_parts(request, watcher=watcher)
+        watcher.enter_phase("ways")
+        from llmi_server.generation.ways import choose_way  # noqa: PLC0415 - PyTorch, after all that can fail fast
 
-    way = choose_way(parts.model, lambda: load_parts(request, watcher=Unwatched()).model)
+        way = choose_way(parts.model, lambda: load_parts(request, watcher=Unwatched()).model)
     limits = _grid_limits(settings, parts.facts, config, longest)
     scheduler = Scheduler(limits, _pace(settings, parts, way), stop_tokens=_stop_tokens(parts))
     loaded = Loaded(

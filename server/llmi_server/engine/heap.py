@@ -1,0 +1,35 @@
+"""The C library's heap while weights are read: what they leave behind goes back to the system at once.
+
+A weight is read, laid out anew for the processor, and let go. glibc learns from the first ones it is given back to take
+such sizes from its heap, where small things that stay keep the rest from being returned: with BERT-large a third of
+the weights' own size was held so, for good (docs/decisions/0032).
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Names of mallopt(3)'s parameters."""
+
+_WHILE_LOADING = 1 << 20
+_LARGEST = 32 << 20
+"""What glibc comes to by itself at most, and what computing is best with: activations stay on the heap."""
+
+
+@contextmanager
+def returned_at_once() -> Iterator[None]:
+    """Give memory of a MiB and more back to the system as soon as it is free, until the block ends.
+
+    Elsewhere than on glibc nothing changes.
+    """
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is None:
+        yield
+        return
+    choose(_MMAP_THRESHOLD, _WHILE_LOADING)
+    try:
+        yield
+    finally:
+        choose(_MMAP_THRESHOLD, _LARGEST)
+        choose(_TRIM_THRESHOLD, 2 * _LARGEST)
