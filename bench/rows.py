@@ -157,6 +157,13 @@ ROWS = {
         must=0.72,
         aim=0.85,
     ),
+    "bert-bf16-c8": Row(
+        title="BERT-large in bfloat16 (auto on this processor), 8 clients, over A in float32",
+        experiment=_bert("naive-bert", 8, 32, ours="ours-bert-bf16"),
+        figure=Figure.TOKENS,
+        must=2.6,
+        aim=3,
+    ),
     "bert-int8-c8": Row(
         title="BERT-large in int8, 8 clients, over A in float32",
         experiment=_bert("naive-bert", 8, 32, ours="ours-bert-int8"),

@@ -194,9 +194,10 @@ def chat_on(text: str, name: str) -> dict[str, Any]:
 
 
 SERVERS: Mapping[str, Server] = {
-    "ours-bert": ours("text-classification", "/", task),
+    "ours-bert": ours("text-classification", "/", task, precision="float32"),
+    "ours-bert-bf16": ours("text-classification", "/", task, precision="bfloat16"),
     "ours-bert-int8": ours("text-classification", "/", task, precision="int8"),
-    "ours-minilm": ours("embeddings", "/v1/embeddings", classification),
+    "ours-minilm": ours("embeddings", "/v1/embeddings", classification, precision="float32"),
     "ours-minilm-int8": ours("embeddings", "/v1/embeddings", classification, precision="int8"),
     "ours-llama": ours("text-generation", "/v1/chat/completions", chat),
     "naive-bert": naive("text-classification"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _UNLIMITED = 1 << 60
 _MOST_FILES = 16_384
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -40,6 +41,16 @@ def peak_memory_bytes(process: int | None = None) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def computes_bfloat16(proc: Path = Path("/proc")) -> bool:
+    """Say whether the processor multiplies bfloat16 by instructions of its own, rather than ten times as slow."""
+    try:
+        lines = (proc / "cpuinfo").read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
 def raise_file_limit() -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.encoder.family import NotOursError, is_ours
 from llmi_server.engine.heap import returned_at_once
-from llmi_server.engine.precision import choose_device, choose_precision, precision_unsupported
+from llmi_server.engine.precision import choose_device, choose_on_cpu, choose_precision, precision_unsupported
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
 from llmi_server.logs import facts as log_facts
-from llmi_server.machine import free_memory_bytes, usable_cpus
+from llmi_server.machine import computes_bfloat16, free_memory_bytes, usable_cpus
 from llmi_server.model import files, fitness
 from llmi_server.model.marker import read_marker
 from llmi_server.model.read_ahead import read_ahead
@@ -108,10 +109,10 @@ def load_model(request: LoadRequest, *, watcher: LoadWatcher) -> LoadedModel:
     Raises:
         StartupError: The model cannot be served, and why.
     """
-    prepared = _prepare(request, watcher)
+    prepared = _prepare(request, watcher, own=True)
     with returned_at_once():
         own = _load_own(prepared, watcher) if prepared.device == "cpu" else None
-        return own or _assemble(_load_parts(prepared, watcher), request.task)
+        return own or _assemble(_load_parts(_for_transformers(prepared), watcher), request.task)
 
 
 def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
@@ -126,33 +127,40 @@ def load_parts(request: LoadRequest, *, watcher: LoadWatcher) -> Parts:
     """
     if request.precision is Precision.INT8:
         raise precision_unsupported("int8 is for encoders, and this task generates text.", "float32 or bfloat16")
-    return _load_parts(_prepare(request, watcher), watcher)
+    return _load_parts(_prepare(request, watcher, own=False), watcher)
 
 
-def _prepare(request: LoadRequest, watcher: LoadWatcher) -> _Prepared:
-    """Judge the files, and choose how to load them."""
+def _prepare(request: LoadRequest, watcher: LoadWatcher, *, own: bool) -> _Prepared:
+    """Judge the files, and choose how to load them; only encoders of our own gain by bfloat16 on a CPU."""
     watcher.enter_phase("files")
     found = _inspect(request)
     threads = request.threads or usable_cpus()
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    bf16 = own and computes_bfloat16() and is_ours(found.config, request.task)
     if request.device is not Device.CUDA:
-        _refuse_if_too_large(found, _host_precision(request), request, free_memory_bytes(), watcher)
+        _refuse_if_too_large(found, choose_on_cpu(request.precision, bf16=bf16), request, free_memory_bytes(), watcher)
     reading = read_ahead(found.weights, watcher)
     watcher.enter_phase("imports")
     import torch  # noqa: PLC0415 - seconds of import, after everything that can fail fast
 
     torch.set_num_threads(threads)
     device = choose_device(request.device, cuda=torch.cuda.is_available())
-    precision = choose_precision(request.precision, device, bf16=device != "cpu" and torch.cuda.is_bf16_supported())
+    bf16 = bf16 if device == "cpu" else torch.cuda.is_bf16_supported()
+    precision = choose_precision(request.precision, device, bf16=bf16)
     if device == "cuda":
         _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0], watcher)
     return _Prepared(request=request, found=found, threads=threads, device=device, precision=precision, reading=reading)
 
 
+def _for_transformers(prepared: _Prepared) -> _Prepared:
+    """Return the same in float32 where the choice was ours and meant an encoder of our own."""
+    ours = prepared.device == "cpu" and prepared.request.precision is Precision.AUTO
+    return dataclasses.replace(prepared, precision=Precision.FLOAT32) if ours else prepared
+
+
 def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     """Load an encoder of our own; None where the model is one that only Transformers does right."""
     from llmi_server.engine.codec import from_files, from_transformers  # noqa: PLC0415 - keeps torch out until now
-    from llmi_server.engine.encoder.family import NotOursError  # noqa: PLC0415 - as above
     from llmi_server.engine.encoder.loading import NAME, LoadedEncoder, labels_of, load_encoder  # noqa: PLC0415 - as above
 
     request, found = prepared.request, prepared.found
@@ -251,10 +259,6 @@ def _inspect(request: LoadRequest) -> _Inspected:
         recipe=files.read_text_recipe(request.folder) if embeds else files.TextRecipe(),
         max_tokens=fitness.token_limit(config, tokenizer_config, made_for=made_for),
     )
-
-
-def _host_precision(request: LoadRequest) -> Precision:
-    return Precision.FLOAT32 if request.precision is Precision.AUTO else request.precision
 
 
 def _refuse_if_too_large(

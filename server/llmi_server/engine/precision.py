@@ -5,6 +5,7 @@ import logging
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision
 from llmi_server.errors import StartupError
+from llmi_server.machine import computes_bfloat16
 
 
 def choose_device(wanted: Device, *, cuda: bool) -> str:
@@ -23,12 +24,12 @@ def choose_device(wanted: Device, *, cuda: bool) -> str:
 
 
 def choose_precision(wanted: Precision, device: str, *, bf16: bool) -> Precision:
-    """Choose float32 on a CPU, where answers shall not depend on the node, and half precision on a GPU.
+    """Choose bfloat16 where it is computed, and else float32 on a CPU and float16 on a GPU.
 
     Args:
         wanted: What the settings say.
         device: Where the model runs.
-        bf16: Whether the GPU computes bfloat16.
+        bf16: Whether the device computes bfloat16, and on a CPU our own encoders do.
 
     Raises:
         StartupError: The device does not compute in the wanted format.
@@ -40,7 +41,7 @@ def choose_precision(wanted: Precision, device: str, *, bf16: bool) -> Precision
             _refuse_int8_where_it_is_not_computed()
         if wanted is Precision.BFLOAT16:
             _warn_where_bfloat16_is_slow()
-        return Precision.FLOAT32 if wanted is Precision.AUTO else wanted
+        return choose_on_cpu(wanted, bf16=bf16)
     if wanted is Precision.INT8:
         raise precision_unsupported("int8 is computed on a CPU only, and this is a GPU.", "float16 or bfloat16")
     if wanted is Precision.BFLOAT16 and not bf16:
@@ -48,6 +49,13 @@ def choose_precision(wanted: Precision, device: str, *, bf16: bool) -> Precision
     if wanted is Precision.AUTO:
         return Precision.BFLOAT16 if bf16 else Precision.FLOAT16
     return wanted
+
+
+def choose_on_cpu(wanted: Precision, *, bf16: bool) -> Precision:
+    """Choose as `choose_precision` does, and refuse nothing yet."""
+    if wanted is not Precision.AUTO:
+        return wanted
+    return Precision.BFLOAT16 if bf16 else Precision.FLOAT32
 
 
 def _refuse_int8_where_it_is_not_computed() -> None:
@@ -58,8 +66,6 @@ def _refuse_int8_where_it_is_not_computed() -> None:
 
 
 def _warn_where_bfloat16_is_slow() -> None:
-    from llmi_server.engine.encoder.linear import computes_bfloat16  # noqa: PLC0415 - imports torch
-
     if not computes_bfloat16():
         logging.getLogger(__name__).warning(
             "This processor has no bfloat16 instructions: float32 is several times as fast here"

@@ -28,7 +28,7 @@ TEXTS = [
 
 def load(folder, task):
     request = LoadRequest(
-        folder=folder, task=task, precision=Precision.AUTO, device=Device.CPU, max_batch_tokens=8192, threads=1
+        folder=folder, task=task, precision=Precision.FLOAT32, device=Device.CPU, max_batch_tokens=8192, threads=1
     )
     return load_model(request, watcher=Watching())
 

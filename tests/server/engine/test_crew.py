@@ -43,7 +43,7 @@ def test_a_divided_batch_gives_what_its_texts_give_alone(head):
     request = LoadRequest(
         folder=small_model("bert", head),
         task=Task(head),
-        precision=Precision.AUTO,
+        precision=Precision.FLOAT32,
         device=Device.CPU,
         max_batch_tokens=8192,
         threads=2,

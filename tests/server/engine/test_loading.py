@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,7 +99,8 @@ def test_a_missing_head_is_found_in_the_weights_too(model):
 
 
 def test_a_model_with_a_head_gives_embeddings(model):
-    assert load(model, Task.EMBEDDINGS).engine.facts.precision == "float32"
+    loaded = load(model, Task.EMBEDDINGS)
+    assert loaded.engine.compute(loaded.codec.encode(["Snow is cold"]))[0].ndim == 1
 
 
 @pytest.mark.parametrize(
@@ -161,6 +163,29 @@ def test_bfloat16_on_a_cpu_is_possible_when_asked_for(model):
     loaded = load(model, Task.FILL_MASK, precision=Precision.BFLOAT16)
     assert loaded.engine.facts.precision == "bfloat16"
     assert loaded.engine.compute(loaded.codec.encode(["Snow is cold"]))[0].shape[1] > 100
+
+
+@pytest.mark.parametrize(("computed", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_processor_computes_it(model, monkeypatch, computed, chosen):
+    monkeypatch.setattr(loading, "computes_bfloat16", lambda: computed)
+    assert load(model, Task.FILL_MASK).engine.facts.precision == chosen
+    assert load(model, Task.FILL_MASK, precision=Precision.FLOAT32).engine.facts.precision == "float32"
+
+
+def test_auto_is_float32_for_what_transformers_computes_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(loading, "computes_bfloat16", lambda: True)
+    assert load(small_model("electra", "base"), Task.EMBEDDINGS).engine.facts.precision == "float32"
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "xlm-roberta", "mpnet", "modernbert"])
+def test_bfloat16_gives_nearly_what_float32_gives(family):
+    exact, reduced = (
+        load(small_model(family, "base"), Task.EMBEDDINGS, precision=precision)
+        for precision in (Precision.FLOAT32, Precision.BFLOAT16)
+    )
+    batch = exact.codec.encode(["The capital of France is Paris.", "Snow is cold, and the sun is hot"])
+    for one, other in zip(exact.engine.compute(batch), reduced.engine.compute(batch), strict=True):
+        assert one @ other > 0.999 * np.linalg.norm(one) * np.linalg.norm(other)
 
 
 def test_pooling_and_normalisation_are_the_models(model):

@@ -82,7 +82,7 @@ def real_model():
     request = LoadRequest(
         folder=tiny_bert(),
         task=Task.FILL_MASK,
-        precision=Precision.AUTO,
+        precision=Precision.FLOAT32,
         device=Device.CPU,
         max_batch_tokens=8192,
         threads=1,

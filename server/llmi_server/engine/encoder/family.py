@@ -198,6 +198,15 @@ def family_of(config: Mapping[str, Any], task: Task) -> str:
     return kind
 
 
+def is_ours(config: Mapping[str, Any], task: Task) -> bool:
+    """Say whether a model is of a shape that we know and its head does the task, as far as its configuration tells."""
+    try:
+        family_of(config, task)
+    except NotOursError:
+        return False
+    return True
+
+
 def post_norm_family(kind: str) -> Family:
     """Return the family of a model type.
 

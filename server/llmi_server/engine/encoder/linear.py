@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from llmi_server.engine.encoder.family import NotOursError
+from llmi_server.machine import computes_bfloat16
 
 _ROWS = 64
 """Number of tokens that the layout is made for; others are served well too."""
@@ -22,12 +23,6 @@ def _packable() -> frozenset[torch.dtype]:
     if not _CAN_PACK:
         return frozenset()
     return frozenset({torch.float32, torch.bfloat16} if computes_bfloat16() else {torch.float32})
-
-
-def computes_bfloat16() -> bool:
-    """Say whether this processor multiplies bfloat16 by instructions of its own, rather than ten times as slow."""
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(check() for check in checks if check is not None)
 
 
 _FUSED: dict[str, tuple[str, list[float], str]] = {
