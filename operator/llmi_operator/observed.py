@@ -220,10 +220,31 @@ class ServiceState:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What an autoscaler measured last.
+
+    Attributes:
+        metric: Name of the metric: cpu, memory, or one of the pods' own.
+        average: Over the replicas; of cpu and memory in percent of what they request.
+    """
+
+    metric: str
+    average: Decimal
+
+
+@dataclass(frozen=True)
 class AutoscalerState:
-    """The autoscaler: whether it can do its work."""
+    """The autoscaler: whether it can do its work, and what it decided by.
+
+    Attributes:
+        current: Replicas that it found.
+        desired: Replicas that it wants; 0 before it has decided.
+    """
 
     conditions: dict[str, ConditionState]
+    current: int = 0
+    desired: int = 0
+    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)

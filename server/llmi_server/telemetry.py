@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
+from llmi_api.metric_names import RUNNING_METRIC, WAITING_METRIC
+
 OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "page", "other"})
 INFERENCE = {
     "chat": "chat",
@@ -51,8 +53,8 @@ class Telemetry:
         self.long_inputs = self._counter(
             "llmi_long_inputs", "Texts longer than the model takes that were answered, by what was done.", "handling"
         )
-        self.requests_running = self._gauge("llmi_requests_running", "Requests that the engine has begun.")
-        self.requests_waiting = self._gauge("llmi_requests_waiting", "Requests that wait for the engine.")
+        self.requests_running = self._gauge(RUNNING_METRIC, "Requests that the engine has begun.")
+        self.requests_waiting = self._gauge(WAITING_METRIC, "Requests that wait for the engine.")
         self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
         self.batch_size = self._histogram("llmi_batch_size", "Texts in a batch.", _SIZES)
         self.kv_cache_usage = self._gauge("llmi_kv_cache_usage_ratio", "Share of the keys' and values' memory in use.")

@@ -271,22 +271,38 @@ def test_an_autoscaler_that_scales_out_takes_nothing_from_ready(space):
     assert space.status("bert")["why"].endswith("Until then 1 replica goes on answering.")
 
 
-def test_an_autoscaler_without_metrics(space):
-    space.apply(make_body(autoscaling={"maxReplicas": 4}))
+def set_autoscaler_status(space, condition, **status):
+    """In the place of the autoscaler's controller; one that serves answers meanwhile."""
     space.wait_for_pods(1)
     space.make_pods_ready()
     eventually(lambda: space.get("hpa", "bert"))
-    blind = {
-        "type": "ScalingActive",
-        "status": "False",
-        "reason": "FailedGetResourceMetric",
-        "message": "no metrics returned from resource metrics API",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }
-    status = {"status": {"conditions": [blind], "currentReplicas": 1, "desiredReplicas": 1}}
-    space.patch("hpa", "bert", status, "--subresource=status")
+    active = {"type": "ScalingActive", "lastTransitionTime": "2026-01-01T00:00:00Z", **condition}
+    whole = {"conditions": [active], "currentReplicas": 1, "desiredReplicas": 1, **status}
+    space.patch("hpa", "bert", {"status": whole}, "--subresource=status")
+
+
+def test_an_autoscaler_without_metrics(space):
+    space.apply(make_body(autoscaling={"maxReplicas": 4}))
+    words = "no metrics returned from resource metrics API"
+    set_autoscaler_status(space, {"status": "False", "reason": "FailedGetResourceMetric", "message": words})
     assert "The autoscaler gets no metrics" in space.wait_for_reason("bert", "AutoscalerBlind")
     assert space.condition("bert")["status"] == "True"
+
+
+def test_an_autoscaler_by_the_queue_without_a_custom_metrics_api(space):
+    space.apply(make_body(autoscaling={"maxReplicas": 4, "targets": {"inFlightPerReplica": 10}}))
+    words = "unable to get metric llmi_requests_in_flight: no custom metrics API registered"
+    set_autoscaler_status(space, {"status": "False", "reason": "FailedGetPodsMetric", "message": words})
+    assert "kubectl apply -k deploy/metrics-adapter" in space.wait_for_reason("bert", "AutoscalerBlind")
+
+
+def test_an_autoscaler_that_hears_nothing_of_the_queue(space):
+    space.apply(make_body(autoscaling={"maxReplicas": 4, "targets": {"cpuPercent": 70, "inFlightPerReplica": 10}}))
+    current = {"averageUtilization": 30, "averageValue": "300m"}
+    cpu = {"type": "ContainerResource", "containerResource": {"container": "server", "name": "cpu", "current": current}}
+    found = {"status": "True", "reason": "ValidMetricFound", "message": "found"}
+    set_autoscaler_status(space, found, currentMetrics=[cpu, {"type": ""}])
+    assert "is told nothing of requests in flight" in space.wait_for_reason("bert", "AutoscalerBlind")
 
 
 def test_paused_and_on_again(space, pod):

@@ -4,7 +4,14 @@ from llmi_api.v1alpha1.conditions import ConditionType, Reason
 from llmi_api.v1alpha1.llm_inference import LLMInference
 from llmi_api.v1alpha1.network import ServiceType
 from llmi_api.v1alpha1.spec import LLMInferenceSpec
-from llmi_api.v1alpha1.status import EngineStatus, LLMInferenceStatus, MemoryStatus, ModelStatus, StartupStatus
+from llmi_api.v1alpha1.status import (
+    EngineStatus,
+    LLMInferenceStatus,
+    MemoryStatus,
+    ModelStatus,
+    ScalingStatus,
+    StartupStatus,
+)
 
 __all__ = [
     "ConditionType",
@@ -15,6 +22,7 @@ __all__ = [
     "MemoryStatus",
     "ModelStatus",
     "Reason",
+    "ScalingStatus",
     "ServiceType",
     "StartupStatus",
 ]

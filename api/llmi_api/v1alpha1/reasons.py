@@ -79,10 +79,11 @@ NOTICES = {
         "Wait, or choose another `spec.service.type`.",
     ),
     Reason.AUTOSCALER_BLIND: Explanation(
-        "All replicas answer, but the autoscaler has had no metrics for two minutes.",
+        "All replicas answer, but the autoscaler has had no metrics for two minutes, or none of requests in flight.",
         "The autoscaler gets no metrics, so the number of replicas stays (no metrics returned from resource metrics "
         "API): install metrics-server, or set spec.replicas in place of spec.autoscaling.",
-        "Install metrics-server, or set `spec.replicas`.",
+        "Install metrics-server, or for `inFlightPerReplica` a custom metrics API; or set `spec.replicas`. "
+        "[scaling.md](scaling.md) has both.",
     ),
     Reason.MIXED_REVISIONS: Explanation(
         "All replicas answer, but not all from the commit that `status.model.revision` names.",

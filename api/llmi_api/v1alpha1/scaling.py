@@ -7,13 +7,14 @@ from pydantic import ConfigDict, Field, model_validator
 from llmi_api.meta import Model, rules
 
 MIN_MAX = "autoscaling.minReplicas must not be above autoscaling.maxReplicas."
-ANY_TARGET = "autoscaling.targets needs cpuPercent, memoryPercent or both."
+ANY_TARGET = "autoscaling.targets needs cpuPercent, memoryPercent or inFlightPerReplica."
+_ANY_TARGET_RULE = "has(self.cpuPercent) || has(self.memoryPercent) || has(self.inFlightPerReplica)"
 
 
 class AutoscalingTargets(Model):
     """Averages over the replicas that the autoscaler steers to."""
 
-    model_config = ConfigDict(json_schema_extra=rules(("has(self.cpuPercent) || has(self.memoryPercent)", ANY_TARGET)))
+    model_config = ConfigDict(json_schema_extra=rules((_ANY_TARGET_RULE, ANY_TARGET)))
 
     cpu_percent: int | None = Field(
         default=None, ge=1, le=1000, description="CPU that replicas use on average, in percent of what they request."
@@ -21,10 +22,17 @@ class AutoscalingTargets(Model):
     memory_percent: int | None = Field(
         default=None, ge=1, le=1000, description="Memory that replicas use on average, in percent of what they request."
     )
+    in_flight_per_replica: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Requests that a replica runs or keeps waiting on average. It needs a custom metrics API in the "
+        "cluster, such as our own (deploy/metrics-adapter).",
+    )
 
     @model_validator(mode="after")
     def _any_target(self) -> Self:
-        if self.cpu_percent is None and self.memory_percent is None:
+        if self.cpu_percent is None and self.memory_percent is None and self.in_flight_per_replica is None:
             raise ValueError(ANY_TARGET)
         return self
 

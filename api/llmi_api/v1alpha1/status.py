@@ -60,6 +60,17 @@ class MemoryStatus(Model):
     measured_bytes: int | None = Field(default=None, ge=0, description="Most that was used, in bytes.")
 
 
+class ScalingStatus(Model):
+    """What the autoscaler decided last, and by which numbers."""
+
+    desired: int = Field(ge=0, description="Replicas that the autoscaler wants.")
+    because: str = Field(
+        max_length=256,
+        description="What it was decided by, such as 4: 37 in flight, target 10 each. The numbers are of when it "
+        "began to want so many replicas.",
+    )
+
+
 class LLMInferenceStatus(Model):
     """The truth about an LLMInference, and what to do next."""
 
@@ -108,6 +119,9 @@ class LLMInferenceStatus(Model):
     engine: EngineStatus | None = Field(default=None, description="The program that runs the model.")
     startup: StartupStatus | None = Field(default=None, description="How long the latest start of a replica took.")
     memory: MemoryStatus | None = Field(default=None, description="Memory of one replica, predicted and measured.")
+    scaling: ScalingStatus | None = Field(
+        default=None, description="Why there are as many replicas, while spec.autoscaling is set."
+    )
 
 
 UNSEEN_STATUS = LLMInferenceStatus(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from llmi_operator.cluster.ownership import is_controlled_by
@@ -15,6 +16,7 @@ from llmi_operator.observed import (
     NodeState,
     Observed,
     PodState,
+    Reading,
     Refusal,
     ServiceState,
     Taint,
@@ -38,7 +40,7 @@ def read_observed(
         now=now,
         deployment=_read_deployment(deployment) if deployment else None,
         service=_read_service(service) if service else None,
-        autoscaler=AutoscalerState(_read_conditions(autoscaler)) if autoscaler else None,
+        autoscaler=_read_autoscaler(autoscaler) if autoscaler else None,
         pods=tuple(_read_pod(body, mount_failures) for body in store.children(POD, key)),
         refusals=refusals,
         pin=pin,
@@ -70,6 +72,26 @@ def _read_service(body: _Body) -> ServiceState:
         addresses=tuple(filter(None, (entry.get("hostname") or entry.get("ip") for entry in ingress))),
         node_port=ports[0].get("nodePort"),
     )
+
+
+def _read_autoscaler(body: _Body) -> AutoscalerState:
+    status = body.get("status") or {}
+    return AutoscalerState(
+        conditions=_read_conditions(body),
+        current=status.get("currentReplicas") or 0,
+        desired=status.get("desiredReplicas") or 0,
+        readings=tuple(filter(None, (_read_metric(item) for item in status.get("currentMetrics") or ()))),
+    )
+
+
+def _read_metric(item: _Body) -> Reading | None:
+    """One of the autoscaler's measurements; None for one that it could not make, of which the type is empty."""
+    resource, pods = item.get("containerResource") or {}, item.get("pods") or {}
+    percent, average = resource.get("current", {}).get("averageUtilization"), pods.get("current", {})
+    if percent is not None:
+        return Reading(resource["name"], Decimal(percent))
+    amount = parse_quantity(average.get("averageValue"))
+    return Reading(pods["metric"]["name"], amount) if amount is not None else None
 
 
 def _read_mount_failures(events: list[dict[str, Any]]) -> dict[str, str]:

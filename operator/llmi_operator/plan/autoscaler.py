@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.v1alpha1.scaling import Autoscaling
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import SERVER_CONTAINER, make_metadata
@@ -42,7 +43,7 @@ def build_autoscaler(resource: Resource, autoscaling: Autoscaling) -> dict[str, 
 
 def _build_metrics(autoscaling: Autoscaling) -> list[dict[str, Any]]:
     targets = (("cpu", autoscaling.targets.cpu_percent), ("memory", autoscaling.targets.memory_percent))
-    return [
+    metrics: list[dict[str, Any]] = [
         {
             "type": "ContainerResource",
             "containerResource": {
@@ -54,3 +55,8 @@ def _build_metrics(autoscaling: Autoscaling) -> list[dict[str, Any]]:
         for name, percent in targets
         if percent is not None
     ]
+    in_flight = autoscaling.targets.in_flight_per_replica
+    if in_flight is not None:
+        target = {"type": "AverageValue", "averageValue": str(in_flight)}
+        metrics.append({"type": "Pods", "pods": {"metric": {"name": IN_FLIGHT_METRIC}, "target": target}})
+    return metrics

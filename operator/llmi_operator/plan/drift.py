@@ -9,7 +9,7 @@ Path = tuple[str, ...]
 """Steps to a place in an object: a key, or a list's item as ``[name]`` or ``[index]``."""
 
 # Under these keys the API server rewrites numbers ("1000m" becomes "1").
-_QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
+_QUANTITIES = frozenset({"requests", "limits", "sizeLimit", "averageValue"})
 # These are replaced as a whole: an extra entry is a change.
 _ATOMIC = frozenset({"nodeSelector", "matchLabels", "selector"})
 # Nothing may be added anywhere in these: they are the rules of a NetworkPolicy.

@@ -4,14 +4,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmi_api.launch import HTTP_PORT
+from llmi_api.v1alpha1 import LLMInferenceSpec
 from llmi_api.v1alpha1.model_source import ModelSource
-from llmi_api.v1alpha1.network import Access, AllowedPeer
+from llmi_api.v1alpha1.network import AllowedPeer
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import make_metadata, make_selector
 from llmi_operator.settings import ServerDefaults
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 OPERATOR_LABELS = {"app.kubernetes.io/name": "llminference-operator"}
+ADAPTER_LABELS = {"app.kubernetes.io/name": "llminference-metrics-adapter"}
 # OpenShift's DNS pods listen on the second one, and a policy sees the pod's port.
 DNS_PORTS = (53, 5353)
 # DNS is asked inside: in pods, or at an address of a node or of its own (link-local on many clusters).
@@ -35,18 +37,24 @@ def build_network_policy(resource: Resource, defaults: ServerDefaults) -> dict[s
         "spec": {
             "podSelector": {"matchLabels": make_selector(resource)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [_allow_callers(resource.spec.access, defaults)],
+            "ingress": [_allow_callers(resource.spec, defaults)],
             "egress": egress,
         },
     }
 
 
-def _allow_callers(access: Access | None, defaults: ServerDefaults) -> dict[str, Any]:
+def _allow_callers(spec: LLMInferenceSpec, defaults: ServerDefaults) -> dict[str, Any]:
+    access, scaling = spec.access, spec.autoscaling
     rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": HTTP_PORT}]}
     if access is None or access.allow_from is None:
         return rule
-    operator = _select(OPERATOR_LABELS, {NAMESPACE_LABEL: defaults.operator_namespace})
-    return rule | {"from": [*(_to_peer(peer) for peer in access.allow_from), operator]}
+    ours = [OPERATOR_LABELS]
+    if scaling is not None and scaling.targets.in_flight_per_replica is not None:
+        ours.append(ADAPTER_LABELS)
+    namespace = {NAMESPACE_LABEL: defaults.operator_namespace}
+    return rule | {
+        "from": [*(_to_peer(peer) for peer in access.allow_from), *(_select(labels, namespace) for labels in ours)]
+    }
 
 
 def _to_peer(peer: AllowedPeer) -> dict[str, Any]:

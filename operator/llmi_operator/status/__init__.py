@@ -17,6 +17,7 @@ from llmi_operator.status.finding import Finding, Outlook, write_sentence
 from llmi_operator.status.pods import Situation
 from llmi_operator.status.reports import find_fetch_report, read_fetch
 from llmi_operator.status.rules import compute_finding
+from llmi_operator.status.scaling import compute_scaling
 from llmi_operator.status.serving import bridge, is_serving, was_serving
 from llmi_operator.status.startup import compute_memory, compute_startup
 
@@ -70,6 +71,7 @@ def compute_status(
         engine=EngineStatus(name=ENGINE, image=choose_image(resource, defaults)),
         startup=compute_startup(observed, previous),
         memory=compute_memory(observed, previous),
+        scaling=compute_scaling(resource, observed, previous),
     )
     return Verdict(status=status, finding=finding, recheck_seconds=finding.recheck_seconds)
 

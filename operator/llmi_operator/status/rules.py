@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llmi_api import labels
+from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.readiness import Stage
 from llmi_api.v1alpha1 import Reason, ServiceType
 from llmi_operator.observed import Observed, PodState, Refusal
@@ -18,6 +19,8 @@ from llmi_operator.status.reports import read_fetch
 
 METRICS_GRACE_SECONDS = 120
 """A new autoscaler is blind until the first metrics arrive."""
+PODS_METRIC_FAILED = "FailedGetPodsMetric"
+METRICS_ADAPTER_STEP = "install a custom metrics API, such as ours (kubectl apply -k deploy/metrics-adapter)"
 FORBIDDEN = 403
 BREAKDOWN = 500
 PROGRESS_RECHECK_SECONDS = 5
@@ -320,17 +323,38 @@ def _find_pending_address(observed: Observed, situation: Situation) -> Finding |
     )
 
 
-def _find_blindness(observed: Observed, _: Situation) -> Finding | None:
+def _find_blindness(observed: Observed, situation: Situation) -> Finding | None:
     active = observed.autoscaler and observed.autoscaler.conditions.get("ScalingActive")
-    if not active or active.status != "False" or "Metric" not in active.reason or active.since is None:
+    if not active or active.since is None:
+        return None
+    if active.status != "False":
+        return _find_deaf_queue(observed, situation)
+    if "Metric" not in active.reason:
         return None
     blind = (observed.now - active.since).total_seconds()
     if blind < METRICS_GRACE_SECONDS:
         return Finding(Reason.SERVING, "", Outlook.FINE, recheck_seconds=METRICS_GRACE_SECONDS - blind + 1)
+    step = METRICS_ADAPTER_STEP if active.reason == PODS_METRIC_FAILED else "install metrics-server"
     return Finding(
         Reason.AUTOSCALER_BLIND,
         f"The autoscaler gets no metrics, so the number of replicas stays ({quote_words(active.message)}): "
-        "install metrics-server, or set spec.replicas in place of spec.autoscaling.",
+        f"{step}, or set spec.replicas in place of spec.autoscaling.",
+        Outlook.FAULT,
+    )
+
+
+def _find_deaf_queue(observed: Observed, situation: Situation) -> Finding | None:
+    """The autoscaler works by other targets, and is told nothing of the requests in flight."""
+    autoscaling, autoscaler = situation.resource.spec.autoscaling, observed.autoscaler
+    wanted = autoscaling is not None and autoscaling.targets.in_flight_per_replica is not None
+    if not wanted or autoscaler is None or not autoscaler.readings:
+        return None
+    if any(reading.metric == IN_FLIGHT_METRIC for reading in autoscaler.readings):
+        return None
+    return Finding(
+        Reason.AUTOSCALER_BLIND,
+        "The autoscaler is told nothing of requests in flight and goes by its other targets: "
+        f"{METRICS_ADAPTER_STEP}, or remove spec.autoscaling.targets.inFlightPerReplica.",
         Outlook.FAULT,
     )
 

@@ -32,6 +32,14 @@ def test_a_number_that_the_server_rewrote_is_no_drift():
     assert covers(LIVE, wanted(resources={"requests": {"cpu": "1000m", "memory": "1024Mi"}}))
 
 
+def test_a_target_that_the_server_rewrote_is_no_drift():
+    def target(value):
+        return {"metrics": [{"type": "Pods", "pods": {"target": {"type": "AverageValue", "averageValue": value}}}]}
+
+    assert covers(target("1k"), target("1000"))
+    assert not covers(target("1k"), target("100"))
+
+
 @pytest.mark.parametrize(
     "change",
     [

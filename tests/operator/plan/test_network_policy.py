@@ -53,6 +53,15 @@ def test_those_who_are_named_may_call_and_the_operator_always():
     assert peers(allowFrom=[]) == [OPERATOR]
 
 
+def test_what_reads_the_queue_for_the_autoscaler_may_call_where_callers_are_named():
+    adapter = {**OPERATOR, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "llminference-metrics-adapter"}}}
+    queue, cpu = ({"maxReplicas": 2, "targets": targets} for targets in ({"inFlightPerReplica": 9}, {"cpuPercent": 9}))
+    (rule,) = rules("ingress", access={"allowFrom": []}, autoscaling=queue)
+    assert rule["from"] == [OPERATOR, adapter]
+    (rule,) = rules("ingress", access={"allowFrom": []}, autoscaling=cpu)
+    assert rule["from"] == [OPERATOR]
+
+
 def test_pods_of_another_namespace_need_both_labels():
     (first, _) = peers(allowFrom=[{"podLabels": {"app": "a"}, "namespaceLabels": {"team": "b"}}])
     assert first == {

@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_operator.plan.pin import make_pin_key
 from llmi_testing.inference import make_resource
 
@@ -84,6 +85,9 @@ _NFS = {"model": {**HUB, "cache": {"size": "20Gi", "storageClass": "nfs"}}}
 _MANY = {"model": {**HUB, "cache": {"size": "20Gi", "accessMode": "ReadWriteMany"}}}
 _KEPT = {"model": {**HUB, "cache": {"size": "20Gi", "retention": "Retain"}}}
 _ENV = {"engine": {"env": [{"name": "A", "value": "$(B)"}]}}
+_QUEUED = {"replicas": None, "autoscaling": {"maxReplicas": 5, "targets": {"inFlightPerReplica": 7}}}
+_IN_FLIGHT = "autoscaling.targets.inFlightPerReplica"
+_PODS = "spec.metrics[0].pods"
 _TWO = {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
 _CLASS = {"service": {"type": "LoadBalancer", "loadBalancerClass": "a/b"}}
 _RANGES = {"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}}
@@ -211,6 +215,8 @@ ROWS = [
         "memory",
         AUTO,
     ),
+    Row(_IN_FLIGHT, _QUEUED, "HorizontalPodAutoscaler", f"{_PODS}.metric.name", IN_FLIGHT_METRIC, AUTO),
+    Row(_IN_FLIGHT, _QUEUED, "HorizontalPodAutoscaler", f"{_PODS}.target.averageValue", "7", AUTO),
     Row(
         "autoscaling.scaleDownDelaySeconds",
         {"autoscaling": {"maxReplicas": 5, "scaleDownDelaySeconds": 7}},

@@ -15,6 +15,7 @@ from llmi_operator.observed import (
     Observed,
     PodState,
     Pull,
+    Reading,
     Refusal,
     ServiceState,
     Taint,
@@ -154,6 +155,8 @@ WELL = (
     case("more replicas are starting", f"{WHY}::test_scaling_out", observed(ready_pod(), pod("b"), deployment=deployment(2, ready=1)), "Scaling", "1 of 2 replicas answer, more are starting.", replicas=2),
     case("no load balancer address", f"{WHY}::test_a_load_balancer_without_address_does_not_hold_back_ready", observed(ready_pod(), deployment=deployment(1, ready=1), service=ServiceState("LoadBalancer")), "AddressPending", "Waiting for a load balancer address; inside the cluster the URL answers: without a load balancer here, use spec.service.type NodePort or ClusterIP.", service={"type": "LoadBalancer"}),
     case("an autoscaler without metrics", f"{WHY}::test_an_autoscaler_without_metrics", observed(ready_pod(), deployment=deployment(1, ready=1), autoscaler=AutoscalerState({"ScalingActive": condition("False", "FailedGetResourceMetric", "no metrics returned from resource metrics API", 300)})), "AutoscalerBlind", "The autoscaler gets no metrics, so the number of replicas stays (no metrics returned from resource metrics API): install metrics-server, or set spec.replicas in place of spec.autoscaling.", autoscaling={"maxReplicas": 3}),
+    case("an autoscaler without custom metrics", f"{WHY}::test_an_autoscaler_by_the_queue_without_a_custom_metrics_api", observed(ready_pod(), deployment=deployment(1, ready=1), autoscaler=AutoscalerState({"ScalingActive": condition("False", "FailedGetPodsMetric", "unable to get metric llmi_requests_in_flight: no custom metrics API registered", 300)})), "AutoscalerBlind", "The autoscaler gets no metrics, so the number of replicas stays (unable to get metric llmi_requests_in_flight: no custom metrics API registered): install a custom metrics API, such as ours (kubectl apply -k deploy/metrics-adapter), or set spec.replicas in place of spec.autoscaling.", autoscaling={"maxReplicas": 3, "targets": {"inFlightPerReplica": 10}}),
+    case("an autoscaler that hears nothing of the queue", f"{WHY}::test_an_autoscaler_that_hears_nothing_of_the_queue", observed(ready_pod(), deployment=deployment(1, ready=1), autoscaler=AutoscalerState({"ScalingActive": condition("True", "ValidMetricFound")}, 1, 1, (Reading("cpu", Decimal(30)),))), "AutoscalerBlind", "The autoscaler is told nothing of requests in flight and goes by its other targets: install a custom metrics API, such as ours (kubectl apply -k deploy/metrics-adapter), or remove spec.autoscaling.targets.inFlightPerReplica.", autoscaling={"maxReplicas": 3, "targets": {"cpuPercent": 70, "inFlightPerReplica": 10}}),
     case("replicas of different commits", f"{WHY}::test_a_replica_of_another_commit", observed(ready_pod("bert-1-a", fetch=fetched(COMMIT_A)), ready_pod("bert-1-b", fetch=fetched(COMMIT_B)), deployment=deployment(2, ready=2)), "MixedRevisions", "The replica bert-1-b serves commit bbbbbbbbbbbb, not the pinned aaaaaaaaaaaa: delete that pod, and its successor fetches the pinned one.", replicas=2, pin=COMMIT_A),
 )  # fmt: skip
 

@@ -1,0 +1,65 @@
+from decimal import Decimal
+
+import pytest
+
+from llmi_api.metric_names import IN_FLIGHT_METRIC
+from llmi_api.v1alpha1 import LLMInferenceStatus
+from llmi_operator.observed import AutoscalerState, Reading
+from llmi_operator.status.scaling import compute_scaling
+from llmi_testing.inference import make_resource
+from llmi_testing.observations import observed
+
+NOTHING = LLMInferenceStatus()
+TARGETS = {"cpuPercent": 70, "memoryPercent": 80, "inFlightPerReplica": 10}
+METRICS = {"cpu": "cpu", "memory": "memory", "queue": IN_FLIGHT_METRIC}
+
+
+def judge(current, desired, previous=NOTHING, *, generation=1, targets=TARGETS, **averages):
+    autoscaling = {"minReplicas": 1, "maxReplicas": 6, "targets": targets, "scaleDownDelaySeconds": 90}
+    readings = tuple(Reading(METRICS[name], Decimal(str(average))) for name, average in averages.items())
+    state = AutoscalerState({}, current, desired, readings)
+    resource = make_resource(generation=generation, autoscaling=autoscaling)
+    return compute_scaling(resource, observed(autoscaler=state), previous)
+
+
+def told(scaling, generation=1):
+    return LLMInferenceStatus(observed_generation=generation, scaling=scaling)
+
+
+@pytest.mark.parametrize(
+    ("current", "desired", "averages", "because"),
+    [
+        (3, 4, {"queue": 12.333}, "4: 37 in flight, target 10 each"),
+        (2, 3, {"cpu": 95, "memory": 40}, "3: CPU at 95 %, target 70 %"),
+        (2, 3, {"cpu": 20, "memory": 110, "queue": 1}, "3: memory at 110 %, target 80 %"),
+        (2, 6, {"queue": 40}, "6: 80 in flight, target 10 each; no more than maxReplicas"),
+        (1, 1, {"queue": 0}, "1: 0 in flight, target 10 each; no fewer than minReplicas"),
+        (4, 4, {"queue": 2}, "4: 8 in flight, target 10 each; fewer once that has lasted 90 s"),
+        (4, 4, {"queue": 2, "cpu": 70}, "4: CPU at 70 %, target 70 %"),
+    ],
+)
+def test_it_says_by_which_numbers_there_are_so_many(current, desired, averages, because):
+    scaling = judge(current, desired, **averages)
+    assert (scaling.desired, scaling.because) == (desired, because)
+
+
+def test_a_load_that_changes_without_changing_the_number_changes_nothing():
+    first = judge(3, 4, queue=12)
+    assert judge(4, 4, told(first), queue=9.5) == first
+    assert judge(4, 4, told(first)) == first
+    assert judge(4, 3, told(first), queue=7) != first
+
+
+def test_another_spec_is_explained_anew():
+    first = judge(3, 4, queue=12)
+    assert judge(4, 4, told(first), generation=2, queue=9).because == "4: 36 in flight, target 10 each"
+
+
+def test_nothing_is_said_before_anything_was_measured():
+    assert judge(1, 1) is None
+    assert judge(1, 0, queue=5) is None
+    assert judge(1, 1, targets={"cpuPercent": 70}, queue=5) is None
+
+
+def test_without_autoscaling_there_is_nothing_to_say():
+    assert compute_scaling(make_resource(), observed(), told(judge(3, 4, queue=12))) is None
