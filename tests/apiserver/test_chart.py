@@ -94,6 +94,13 @@ def test_the_optional_reader_is_the_same(helm, tmp_path):
     assert added == by_identity(kustomize(DEPLOY / "cluster-reader"))
 
 
+def test_the_optional_metrics_adapter_is_the_same(helm):
+    with_adapter = by_identity(helm.template("llminference-system", **{"metricsAdapter.enabled": True}))
+    without = by_identity(helm.template("llminference-system"))
+    added = {identity: body for identity, body in with_adapter.items() if identity not in without}
+    assert added == by_identity(kustomize(DEPLOY / "metrics-adapter"))
+
+
 def test_readers_of_two_namespaces_do_not_take_each_others_place(helm):
     names = [
         {
@@ -200,8 +207,9 @@ def test_nothing_that_is_rendered_may_touch_a_secret_or_everything(helm, tmp_pat
     sources = [
         kustomize(DEPLOY),
         kustomize(DEPLOY / "cluster-reader"),
+        kustomize(DEPLOY / "metrics-adapter"),
         overlay(tmp_path, "team-a", "namespaced", "crd"),
-        helm.template("x", **{"clusterReader.enabled": True}),
+        helm.template("x", **{"clusterReader.enabled": True, "metricsAdapter.enabled": True}),
         helm.template("x", watchNamespaces=["x", "y"], **{"clusterReader.enabled": True}),
     ]
     rules = [rule for bodies in sources for body in bodies for rule in body.get("rules") or ()]

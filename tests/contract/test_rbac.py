@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from llmi_operator.kinds import CHILDREN, INFERENCE, LASTING, WATCHED
+from llmi_operator.metrics_api.registration import NAME, VERSIONS, make_name
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "chart" / "llminference"
@@ -16,7 +17,9 @@ DANGEROUS_RESOURCES = {"*", "secrets", "nodes", "pods/exec", "serviceaccounts/to
 MANIFESTS = [path for path in sorted(DEPLOY.rglob("*.yaml")) if not path.is_relative_to(CHART)]
 FOR_PEOPLE = DEPLOY / "crd" / "user-roles.yaml"
 INSTALL = DEPLOY.parent / "docs" / "install.md"
+SCALING = DEPLOY.parent / "docs" / "scaling.md"
 READER = DEPLOY / "cluster-reader" / "role.yaml"
+ADAPTER = DEPLOY / "metrics-adapter" / "role.yaml"
 
 
 def documents(path):
@@ -62,7 +65,7 @@ def needed():
 
 
 def test_no_rule_reaches_for_what_would_hand_over_the_cluster():
-    rules = [(path, rule) for path, rule in every_rule() if path not in {FOR_PEOPLE, READER}]
+    rules = [(path, rule) for path, rule in every_rule() if path not in {FOR_PEOPLE, READER, ADAPTER}]
     assert len(rules) > 10
     for path, rule in rules:
         assert not DANGEROUS_VERBS & set(rule["verbs"]), path
@@ -79,9 +82,9 @@ def test_the_rules_are_the_same_however_they_are_installed():
     assert ROLES["cluster-wide"] == ROLES["namespaced"] == ROLES["chart"]
 
 
-def table(marker):
-    """Read a table of docs/install.md: rights by group and resource."""
-    lines = INSTALL.read_text().split(f"<!-- {marker} -->\n")[1].split("\n\n")[0].splitlines()[2:]
+def table(marker, page=INSTALL):
+    """Read a table of a page: rights by group and resource."""
+    lines = page.read_text().split(f"<!-- {marker} -->\n")[1].split("\n\n")[0].splitlines()[2:]
     verbs = {}
     for line in lines:
         group, resources, allowed, _ = (cell.strip() for cell in line.strip("|").split("|"))
@@ -99,6 +102,19 @@ def test_the_optional_reader_only_reads_what_has_no_secrets():
     rights = granted(read_rules(READER))
     assert {verb for verbs in rights.values() for verb in verbs} <= {"get", "list", "watch"}
     assert not {resource for _, resource in rights} & {"*", "secrets", "configmaps"}
+
+
+def test_the_metrics_adapter_lists_pods_and_may_otherwise_touch_only_what_is_named():
+    free, *named = read_rules(ADAPTER)
+    assert free == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    assert [(rule["resources"], rule["resourceNames"], rule["verbs"]) for rule in named] == [
+        (["apiservices"], [make_name(version) for version in VERSIONS], ["get"]),
+        (["apiservices"], [make_name()], ["create", "patch", "delete"]),
+        (["clusterroles"], [NAME], ["get"]),
+    ]
+    assert table("adapter", SCALING) == granted(read_rules(ADAPTER))
+    kinds = {(body["kind"], body["metadata"].get("namespace")) for body in documents(ADAPTER)}
+    assert kinds == {("ClusterRole", None), ("ClusterRoleBinding", None), ("RoleBinding", "kube-system")}
 
 
 def test_the_roles_of_people_join_the_clusters_own():
@@ -130,13 +146,14 @@ def test_namespaced_needs_nothing_outside_its_namespace():
     assert "Namespace" not in kinds
 
 
-def test_the_operators_pod_is_restricted():
-    (body,) = documents(DEPLOY / "operator" / "deployment.yaml")
+@pytest.mark.parametrize(("folder", "replicas"), [("operator", 2), ("metrics-adapter", 1)])
+def test_our_own_pods_are_restricted(folder, replicas):
+    (body,) = documents(DEPLOY / folder / "deployment.yaml")
     pod = body["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert pod["serviceAccountName"] == "llminference-operator"
+    assert pod["serviceAccountName"] == f"llminference-{folder}"
     assert pod["securityContext"]["runAsNonRoot"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
     }  # fmt: skip
-    assert body["spec"]["replicas"] == 2
+    assert body["spec"]["replicas"] == replicas

@@ -104,9 +104,10 @@ class ApiCluster:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str = "") -> tuple[list[Object], str]:
-        """Read all objects of a kind that concern us, page by page."""
-        query = {"labelSelector": kind.label_selector, "fieldSelector": kind.field_selector, "limit": str(_PAGE)}
+    async def list(self, kind: Kind, namespace: str = "", *, selector: str = "") -> tuple[list[Object], str]:
+        """Read all objects of a kind that concern us, page by page; a selector narrows that further."""
+        selectors = ",".join(filter(None, (kind.label_selector, selector)))
+        query = {"labelSelector": selectors, "fieldSelector": kind.field_selector, "limit": str(_PAGE)}
         items: list[Object] = []
         while True:
             page = await self._call("list", kind, kind.path(namespace), namespace=namespace, query=query)
@@ -160,7 +161,7 @@ class ApiCluster:
         )
 
     async def _apply(self, kind: Kind, manifest: Object, *, manager: str, subresource: str = "") -> Object:
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        namespace, name = manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
         return await self._call(
             "apply",
             kind,

@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[3]
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
+FRONT_PROXY = "front-proxy-client"
 
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -158,7 +159,7 @@ class ApiServer:
         """Make a kubeconfig for a person with these groups; RBAC says what they may do."""
         subject = f"/CN={name}" + "".join(f"/O={group}" for group in groups)
         certificate = self.folder / f"user-{_file_name(name)}.crt"
-        self._sign(certificate, subject)
+        self.sign(certificate, subject)
         identity = {
             "client-certificate-data": _base64(certificate),
             "client-key-data": _base64(certificate.with_suffix(".key")),
@@ -188,18 +189,22 @@ class ApiServer:
     def _make_certificates(self) -> None:
         subject = ["-subj", "/CN=test-ca", "-keyout", "ca.key", "-out", "ca.crt"]
         _openssl(self.folder, "req", "-x509", "-days", "7", *_NEW_KEY, *subject)
+        front = ["-subj", "/CN=test-front-ca", "-keyout", "front-ca.key", "-out", "front-ca.crt"]
+        _openssl(self.folder, "req", "-x509", "-days", "7", *_NEW_KEY, *front)
+        self.sign(self.folder / "front.crt", f"/CN={FRONT_PROXY}", authority="front-ca")
         names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-        self._sign(self.folder / "server.crt", "/CN=kube-apiserver", "-addext", names)
+        self.sign(self.folder / "server.crt", "/CN=kube-apiserver", "-addext", names)
         _openssl(self.folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "accounts.key")
-        self._sign(self.folder / "admin.crt", "/CN=admin/O=system:masters")
+        self.sign(self.folder / "admin.crt", "/CN=admin/O=system:masters")
         identity = {"client-certificate-data": _base64(self.folder / "admin.crt")}
         identity["client-key-data"] = _base64(self.folder / "admin.key")
         self._write_kubeconfig("admin", identity)
 
-    def _sign(self, certificate: Path, subject: str, *more: str) -> None:
+    def sign(self, certificate: Path, subject: str, *more: str, authority: str = "ca") -> None:
+        """Make a certificate and, beside it, its key; ``front-ca`` signs for the API server as a proxy."""
         files = ["-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)]
         usage = ["-addext", "basicConstraints=critical,CA:FALSE"]
-        ca = ["-CA", "ca.crt", "-CAkey", "ca.key"]
+        ca = ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key"]
         _openssl(self.folder, "req", "-x509", "-days", "7", *_NEW_KEY, *ca, "-subj", subject, *usage, *more, *files)
 
     def _start_etcd(self) -> None:
@@ -233,6 +238,14 @@ class ApiServer:
             "service-account-key-file": folder / "accounts.key",
             "service-account-signing-key-file": folder / "accounts.key",
             "service-cluster-ip-range": "10.0.0.0/16",
+            # What it shows to programs that serve a part of its API.
+            "requestheader-client-ca-file": folder / "front-ca.crt",
+            "requestheader-allowed-names": FRONT_PROXY,
+            "requestheader-username-headers": "X-Remote-User",
+            "requestheader-group-headers": "X-Remote-Group",
+            "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+            "proxy-client-cert-file": folder / "front.crt",
+            "proxy-client-key-file": folder / "front.key",
         }
         if not self._controllers:  # nobody makes the account that this plugin asks every pod for
             flags["disable-admission-plugins"] = "ServiceAccount"

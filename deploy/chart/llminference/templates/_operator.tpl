@@ -3,6 +3,11 @@ app.kubernetes.io/name: llminference-operator
 app.kubernetes.io/part-of: llminference
 {{- end }}
 
+{{- define "llminference.adapterLabels" -}}
+app.kubernetes.io/name: llminference-metrics-adapter
+app.kubernetes.io/part-of: llminference
+{{- end }}
+
 {{- /* An image by digest if there is one, else by tag. */ -}}
 {{- define "llminference.image" -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}

@@ -1,0 +1,34 @@
+import pytest
+
+from llmi_operator.metrics_api.exposition import read_in_flight
+from llmi_server.telemetry import Telemetry
+
+TEXT = """\
+# HELP llmi_requests_running Requests that the engine has begun.
+# TYPE llmi_requests_running gauge
+llmi_requests_running 3.0
+llmi_requests_waiting 34.0
+llmi_requests_total{operation="task",code="200"} 12.0
+"""
+
+
+def test_what_runs_and_what_waits_is_in_flight():
+    assert read_in_flight(TEXT) == 37
+
+
+def test_the_server_tells_both_under_these_names():
+    telemetry = Telemetry()
+    telemetry.requests_running.set(2)
+    telemetry.requests_waiting.set(5)
+    text, _ = telemetry.exposition()
+    assert read_in_flight(text.decode()) == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "llmi_requests_running 1.0\n", "llmi_requests_running many\nllmi_requests_waiting 1\n",
+     "llmi_requests_running NaN\nllmi_requests_waiting 1\n", "llmi_requests_running +Inf\nllmi_requests_waiting 1\n",
+     "<html>llmi_requests_running</html>"],
+)  # fmt: skip
+def test_a_text_that_does_not_tell_both_tells_nothing(text):
+    assert read_in_flight(text) is None
