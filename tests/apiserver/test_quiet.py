@@ -53,6 +53,38 @@ def test_no_writes_at_rest(space, restless, written):
     assert written(space.namespace) == before
 
 
+def test_a_load_that_changes_makes_no_writes_until_the_number_changes(space, restless, written):
+    def measure(in_flight, desired):
+        """In the place of the autoscaler's controller, of which metrics there are none here."""
+        average = {"metric": {"name": "llmi_requests_in_flight"}, "current": {"averageValue": str(in_flight)}}
+        status = {
+            "currentReplicas": 2,
+            "desiredReplicas": desired,
+            "currentMetrics": [{"type": "Pods", "pods": average}],
+        }
+        space.patch("hpa", "queue", {"status": status}, "--subresource=status")
+
+    def because():
+        return space.status("queue").get("scaling", {}).get("because")
+
+    targets = {"inFlightPerReplica": 10}
+    space.apply(make_body("queue", autoscaling={"minReplicas": 2, "maxReplicas": 4, "targets": targets}))
+    space.wait_for_pods(2)
+    space.make_pods_ready()
+    space.wait_for_reason("queue", "Serving")
+    # The real autoscaler finds no metrics and may write over it: again and again.
+    eventually(lambda: measure(7, 2) or because() == "2: 14 in flight, target 10 each", seconds=30)
+    start = rounds(restless)
+    eventually(lambda: rounds(restless) > start + 1)
+    before = written(space.namespace)
+    for in_flight in range(1, 10):
+        measure(in_flight, 2)
+    start = rounds(restless)
+    eventually(lambda: rounds(restless) > start + 2, seconds=30)
+    assert written(space.namespace) == before
+    eventually(lambda: measure(19, 4) or because() == "4: 38 in flight, target 10 each", seconds=30)
+
+
 def test_a_new_leader_finds_nothing_to_write(space, account, tmp_path, written):
     with OperatorProcess(account, tmp_path / "first") as first:
         eventually(first.is_leader)
