@@ -16,6 +16,14 @@ ROOT = f"/apis/{GROUP}/{VERSION}"
 EVERY_POD = "*"
 _VALUES = re.compile(rf"{re.escape(ROOT)}/namespaces/(?P<namespace>[^/]+)/pods/(?P<pod>[^/]+)/(?P<metric>[^/]+)")
 
+_REASONS: dict[int, str] = {
+    HTTPStatus.BAD_REQUEST: "BadRequest",
+    HTTPStatus.UNAUTHORIZED: "Unauthorized",
+    HTTPStatus.FORBIDDEN: "Forbidden",
+    HTTPStatus.NOT_FOUND: "NotFound",
+    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailable",
+}
+
 
 @dataclass(frozen=True)
 class Question:
@@ -70,8 +78,7 @@ def list_values(namespace: str, values: Iterable[tuple[str, int]], now: datetime
 
 def refuse(code: int, message: str) -> Json:
     """Say no in the API server's words."""
-    reasons = {HTTPStatus.UNAUTHORIZED: "Unauthorized", HTTPStatus.NOT_FOUND: "NotFound"}
-    reason = reasons.get(HTTPStatus(code), "InternalError")
+    reason = _REASONS.get(code, "InternalError")
     return {
         "kind": "Status",
         "apiVersion": "v1",

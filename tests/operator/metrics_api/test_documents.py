@@ -43,7 +43,7 @@ def test_a_refusal_is_a_status_of_the_api():
     assert refuse(404, "no") == {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "NotFound", "code": 404,
     }  # fmt: skip
-    assert refuse(503, "no")["reason"] == "InternalError"
+    assert refuse(599, "no")["reason"] == "InternalError"
 
 
 def test_only_pods_that_run_and_have_an_address_are_asked():
