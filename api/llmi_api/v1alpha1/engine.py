@@ -47,7 +47,8 @@ class Engine(Model):
         description="Number format of weights and arithmetic. auto: bfloat16 where it is computed (GPUs; encoders on "
         "CPUs with AVX512-BF16 or AMX), else float16 on a GPU and float32 on a CPU. Half the bits take half the "
         "memory; answers differ a little, so set float32 where they must not depend on the node. int8 is for encoders "
-        "on a CPU: faster, a quarter of the memory in layers, and how far answers are from float32 is measured at the start and shown.",
+        "on a CPU: faster, a quarter of the memory in layers, and how far answers are from float32 is measured at the "
+        "start and shown.",
     )
     image: str | None = Field(
         default=None,
