@@ -1,8 +1,40 @@
-"""Replicas follow the load, measured by a real metrics-server."""
+"""Replicas follow the load, measured by a real metrics-server and by our own metrics adapter."""
 
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import deploy
 from llmi_testing.live_cluster import SMALL, eventually
 
 BODY = {"inputs": ["The capital of France is [MASK]."] * 16}
+ADAPTER = Path(__file__).parents[2] / "deploy" / "metrics-adapter"
+REGISTRATION = "apiservice/v1beta2.custom.metrics.k8s.io"
+
+
+@pytest.fixture
+def metrics_adapter(kubectl, tmp_path):
+    """The adapter, from the operator's image, until the end of the test."""
+    text = kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
+    image = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["image"]
+    name, _, tag = image.rpartition(":")
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(ADAPTER, tmp_path)],
+        "images": [{"name": "llminference/operator", "newName": name, "newTag": tag}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    kubectl("apply", "-k", str(tmp_path))
+    try:
+        eventually(lambda: kubectl("get", REGISTRATION, "--ignore-not-found"), "it has registered", seconds=90)
+        kubectl("wait", "--for=condition=Available", REGISTRATION, "--timeout=55s")
+        yield
+    finally:
+        kubectl("delete", "-k", str(tmp_path), "--wait=false")
+        eventually(lambda: not kubectl("get", REGISTRATION, "--ignore-not-found"), "it is gone", seconds=60)
 
 
 def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
@@ -27,3 +59,33 @@ def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
     eventually(lambda: replicas() == 1, "one replica again", seconds=240)
     cluster.wait_ready("busy")
     assert cluster.status("busy")["ready"] == "1/1"
+
+
+def test_replicas_follow_the_requests_in_flight_and_the_status_says_so(cluster, metrics_adapter):
+    slow = {**SMALL, "limits": {"cpu": "500m", "memory": "1500Mi"}}
+    cluster.apply(
+        "queued",
+        resources=slow,
+        autoscaling={"maxReplicas": 2, "targets": {"inFlightPerReplica": 4}, "scaleDownDelaySeconds": 15},
+        rollout={"drainSeconds": 10},
+    )
+    url = cluster.wait_ready("queued")["url"]
+
+    def because():
+        return cluster.status("queued").get("scaling", {}).get("because")
+
+    idle = "1: 0 in flight, target 4 each; no fewer than minReplicas"
+    eventually(lambda: because() == idle, "the queue is known", seconds=90)
+    # Twelve clients that ask again and again: three replicas' work, of which there may be two.
+    with cluster.load(url, rate=200, at_once=12, body=BODY) as load:
+        eventually(lambda: cluster.status("queued").get("ready") == "2/2", "both serve", seconds=150)
+        told = because()
+        assert told.startswith("2: ")
+        assert " in flight, target 4 each" in told
+        answered = load.progress()["answered"]
+        eventually(lambda: load.progress()["answered"] > answered + 200, "both work", seconds=60)
+        assert because() == told
+        assert cluster.status("queued")["ready"] == "2/2"
+    assert load.result["failed"] == 0, load.result
+    eventually(lambda: cluster.status("queued").get("ready") == "1/1", "one replica again", seconds=150)
+    assert because().startswith("1: ")

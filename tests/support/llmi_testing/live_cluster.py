@@ -183,10 +183,10 @@ class LiveCluster:
         self("apply", "-f", "-", stdin=json.dumps(pod))
 
     @contextmanager
-    def load(self, url: str, *, rate: float, body: Any) -> Iterator["Load"]:
-        """Send requests at a steady rate from a pod while the block runs."""
+    def load(self, url: str, *, rate: float, body: Any, at_once: int = 200) -> Iterator["Load"]:
+        """Send requests at a steady rate from a pod while the block runs, but no more than so many at once."""
         name = f"load-{secrets.token_hex(3)}"
-        settings = json.dumps({"url": url, "rate": rate, "body": body})
+        settings = json.dumps({"url": url, "rate": rate, "at_once": at_once, "body": body})
         self.run_pod(name, ["/support/steady_load.py", settings], "steady_load.py")
         load = Load(self, name)
         eventually(lambda: load.progress().get("answered", 0) > 0, "the load is answered")

@@ -1,7 +1,8 @@
 """Sends requests at a steady rate, each on a connection of its own, and prints counts as JSON lines.
 
-Runs inside a pod: ``python steady_load.py '{"url": …, "rate": 5, "body": …}'``. On SIGTERM it stops sending, waits for
-the answers under way, prints the last line with ``"done": true`` and ends. Needs httpx and nothing of this project.
+Runs inside a pod: ``python steady_load.py '{"url": …, "rate": 5, "at_once": 200, "body": …}'``. While so many wait for
+their answers it sends none; with a high rate, that many clients ask again and again. On SIGTERM it stops sending, waits
+for the answers under way, prints the last line with ``"done": true`` and ends. Needs httpx and nothing of this project.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ import time
 import httpx
 
 MAX_SECONDS = 900
-MAX_UNDER_WAY = 200
 
 
 class Counts:
@@ -57,7 +57,9 @@ async def main(settings):
     # No connection is kept: every request takes its own way through the Service, as many small clients' would.
     client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
     while not stop.is_set() and time.monotonic() - begun < MAX_SECONDS:
-        if len(under_way) < MAX_UNDER_WAY:
+        if len(under_way) >= settings["at_once"]:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        else:
             task = asyncio.create_task(send(client, settings, counts))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
