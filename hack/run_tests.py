@@ -25,7 +25,15 @@ from steps import run_steps, say, tell_and_exit
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
 TIERS = {
-    "unit": ("tests/api", "tests/operator", "tests/server", "tests/contract", "tests/hack", "tests/bench"),
+    "unit": (
+        "tests/api",
+        "tests/operator",
+        "tests/kubectl",
+        "tests/server",
+        "tests/contract",
+        "tests/hack",
+        "tests/bench",
+    ),
     "apiserver": ("tests/apiserver",),
     "faults": ("tests/faults",),
     "cluster": ("tests/cluster",),

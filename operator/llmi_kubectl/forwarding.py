@@ -1,0 +1,56 @@
+"""A way to a Service that needs neither a route into the cluster nor a hole in its NetworkPolicies."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+
+from llmi_kubectl.errors import Exit, PluginError
+
+OPEN_SECONDS = 20.0
+CLOSE_SECONDS = 5.0
+_FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
+
+
+@contextlib.asynccontextmanager
+async def forward(service: str, port: int, kubectl_flags: Sequence[str]) -> AsyncIterator[str]:
+    """Let kubectl, which called us, forward a free port of the loopback; gives the URL.
+
+    Raises:
+        PluginError: There is no kubectl, or it did not forward; the text has its words.
+    """
+    program = shutil.which("kubectl")
+    if program is None:
+        raise PluginError("kubectl is not on PATH, and try asks through kubectl port-forward: install it.")
+    arguments = ("port-forward", f"service/{service}", f":{port}", "--address=127.0.0.1", *kubectl_flags)
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield f"http://127.0.0.1:{await _wait_for_port(process)}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.communicate(), CLOSE_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+
+
+async def _wait_for_port(process: asyncio.subprocess.Process) -> int:
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    assert process.stderr is not None  # noqa: S101
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), OPEN_SECONDS)
+    except TimeoutError:
+        line = b""
+    found = _FORWARDING.search(line)
+    if found:
+        return int(found[1])
+    words = b""
+    with contextlib.suppress(TimeoutError):
+        words = await asyncio.wait_for(process.stderr.read(2000), 1)
+    said = words.decode(errors="replace").strip() or f"nothing within {OPEN_SECONDS:.0f} s"
+    raise PluginError(f"kubectl port-forward did not reach a replica ({said}).", Exit.NO_ANSWER)
