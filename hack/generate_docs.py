@@ -43,7 +43,8 @@ Environment variables of the operator's container; `llmi-operator --help` prints
 ENDPOINTS = """
 ## Endpoints
 
-On the port `LLMI_OPERATOR_HEALTH_PORT`, without authentication: they tell no names.
+On the port `LLMI_OPERATOR_HEALTH_PORT`, without authentication: they tell no names, but for the
+metrics of cost, which tell those of the resources where there is a list of prices.
 
 | Path | Answer |
 | --- | --- |

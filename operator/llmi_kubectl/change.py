@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from llmi_api import labels
 from llmi_api.v1alpha1 import LLMInference
+from llmi_kubectl.cost_change import CostChange, compute_cost_change
 from llmi_kubectl.merging import merge_file
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by
@@ -21,6 +22,7 @@ from llmi_operator.plan import Manifest, make_plan
 from llmi_operator.plan.drift import Path, find_differences
 from llmi_operator.plan.hand_edit import write_path
 from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
+from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.capacity import compute_requests, read_tolerations, survey
 from llmi_operator.store import Store
@@ -78,6 +80,7 @@ class Change:
         replicas: How many there are to be; with an autoscaler, how many it starts from.
         room: How many more replicas find room now; None when the nodes may not be read.
         gap: For how long nothing answers.
+        cost: What it costs; None without a list of prices.
     """
 
     namespace: str
@@ -91,6 +94,7 @@ class Change:
     devices: tuple[Devices, ...]
     room: int | None
     gap: str
+    cost: CostChange | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -109,6 +113,7 @@ class Surroundings:
         hidden: Kinds that may not be read, so that what happens to them is not known.
         defaults: What the operator gives a replica by default; None when its settings could not be read.
         capacity: The nodes; None when they may not be read.
+        prices: What nodes cost; None when there is no list, or it cannot be read.
         notes: What could not be read, and what that means.
     """
 
@@ -116,6 +121,7 @@ class Surroundings:
     objects: Sequence[tuple[Kind, _Body]]
     defaults: ServerDefaults | None
     capacity: Capacity | None
+    prices: PriceList | None = None
     hidden: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -187,6 +193,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
         devices=_count_devices(needs, replicas, scene, around.capacity),
         room=room,
         gap=_describe_gap(deployment, restarted=restarted, room=room, stored=around.stored),
+        cost=_compute_cost(around, needs, replicas),
         notes=tuple(notes),
     )
 
@@ -295,6 +302,14 @@ def _count_room(capacity: Capacity, needs: Needs) -> int:
                 default=0,
             )
     return room
+
+
+def _compute_cost(around: Surroundings, needs: Needs, replicas: int) -> CostChange | None:
+    if around.prices is None:
+        return None
+    seen = survey(around.capacity, needs).nodes if around.capacity is not None else ()
+    nodes = [node for node, judgement in seen if judgement.cause in _OPEN]
+    return compute_cost_change(around.stored, nodes, needs, replicas, around.prices)
 
 
 def _count_devices(needs: Needs, replicas: int, scene: _Scene, capacity: Capacity | None) -> tuple[Devices, ...]:

@@ -1,10 +1,11 @@
 """All that is worth knowing about one LLMInference on one screen, out of the objects as they are stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from llmi_kubectl.advice import advise
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
 
 _Body = Mapping[str, Any]
@@ -52,6 +53,8 @@ class Picture:
         behind: The operator has not looked at the present spec yet.
         phases: How long each phase of the latest start took.
         reasons: Why it scales and rolls out as it does, by the status' own block.
+        cost: The status' block of that name; empty without a list of prices.
+        advice: What a replica could do with less.
         notes: What could not be read.
     """
 
@@ -73,13 +76,15 @@ class Picture:
     memory_predicted_bytes: int | None
     memory_measured_bytes: int | None
     reasons: Mapping[str, str]
+    cost: Mapping[str, str]
     replicas: tuple[Replica, ...]
     events: tuple[Happening, ...]
+    advice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def draw_picture(
-    body: _Body, pods: Iterable[_Body], events: Iterable[_Body], now: datetime, notes: tuple[str, ...] = ()
+    body: _Body, pods: Sequence[_Body], events: Iterable[_Body], now: datetime, notes: tuple[str, ...] = ()
 ) -> Picture:
     """Gather it from the resource, its pods and the events about them."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
@@ -105,8 +110,10 @@ def draw_picture(
         memory_predicted_bytes=memory.get("predictedBytes"),
         memory_measured_bytes=memory.get("measuredBytes"),
         reasons={name: because for name in _REASONED if (because := (status.get(name) or {}).get("because"))},
+        cost=status.get("cost") or {},
         replicas=tuple(_draw_replica(pod, now) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))),
         events=_draw_events(events, now),
+        advice=tuple(advise(status, pods)),
         notes=notes,
     )
 

@@ -10,11 +10,15 @@ from llmi_kubectl.client import Client, Object
 from llmi_kubectl.errors import AbsentError, PluginError, RefusedError
 from llmi_kubectl.operator_settings import OPERATOR_LABELS, find_defaults
 from llmi_operator.cluster.read import read_node
-from llmi_operator.kinds import CHILDREN, DEPLOYMENT, EVENT, INFERENCE, NODE, PLACED_POD, POD, Kind
+from llmi_operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, EVENT, INFERENCE, NODE, PLACED_POD, POD, Kind
 from llmi_operator.observed import Capacity
+from llmi_operator.prices import PriceList, PriceListError, parse_prices
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.capacity import sum_requests
 
+_Notes = tuple[str, ...]
+PRICES = "llminference-prices"
+PRICES_KEY = "prices.yaml"
 USUAL_NAMESPACE = "llminference-system"
 MOST_PODS_WITH_EVENTS = 10
 NO_CAPACITY = "You may not list the nodes and pods of the whole cluster, so whether there is room is not known."
@@ -67,9 +71,9 @@ async def list_events(
 
 async def read_surroundings(client: Client, namespace: str, name: str) -> Surroundings:
     """All that a change of one LLMInference depends on."""
-    (objects, hidden), (defaults, unset), (capacity, unseen), stored = await asyncio.gather(
+    (objects, hidden), ((defaults, unset), (prices, unpriced)), (capacity, unseen), stored = await asyncio.gather(
         _list_objects(client, namespace, name),
-        _read_defaults(client, namespace),
+        _read_operator(client, namespace),
         _read_capacity(client),
         _find_stored(client, namespace, name),
     )
@@ -78,8 +82,9 @@ async def read_surroundings(client: Client, namespace: str, name: str) -> Surrou
         objects=objects,
         defaults=defaults,
         capacity=capacity,
+        prices=prices,
         hidden=frozenset(hidden),
-        notes=(*unset, *unseen),
+        notes=(*unset, *unpriced, *unseen),
     )
 
 
@@ -116,7 +121,27 @@ async def _find_namesake(client: Client, kind: Kind, namespace: str, name: str) 
         return []
 
 
-async def _read_defaults(client: Client, namespace: str) -> tuple[ServerDefaults | None, tuple[str, ...]]:
+async def _read_operator(
+    client: Client, namespace: str
+) -> tuple[tuple[ServerDefaults | None, _Notes], tuple[PriceList | None, _Notes]]:
+    """The operator's settings, and the prices that lie beside it."""
+    defaults, notes = await _read_defaults(client, namespace)
+    return (defaults, notes), await _read_prices(client, defaults.operator_namespace if defaults else USUAL_NAMESPACE)
+
+
+async def _read_prices(client: Client, namespace: str) -> tuple[PriceList | None, _Notes]:
+    try:
+        body = await client.get(CONFIG_MAP, namespace, PRICES)
+        return parse_prices(str((body.get("data") or {}).get(PRICES_KEY, ""))), ()
+    except AbsentError:
+        return None, ()
+    except RefusedError:
+        return None, (f"You may not read the ConfigMap {PRICES} in {namespace}, so what it costs is not known.",)
+    except PriceListError as error:
+        return None, (f"What it costs is not known: {error}.",)
+
+
+async def _read_defaults(client: Client, namespace: str) -> tuple[ServerDefaults | None, _Notes]:
     for where in ("", USUAL_NAMESPACE):
         try:
             found = find_defaults(await client.list(DEPLOYMENT, where, labels=OPERATOR_LABELS), namespace)
@@ -127,7 +152,7 @@ async def _read_defaults(client: Client, namespace: str) -> tuple[ServerDefaults
     return None, (NO_SETTINGS,)
 
 
-async def _read_capacity(client: Client) -> tuple[Capacity | None, tuple[str, ...]]:
+async def _read_capacity(client: Client) -> tuple[Capacity | None, _Notes]:
     try:
         nodes, pods = await asyncio.gather(client.list(NODE), client.list(PLACED_POD, fields=PLACED_POD.field_selector))
     except RefusedError:

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmi_kubectl.change import Action, Change, Devices
+from llmi_kubectl.cost_change import CostChange
 from llmi_kubectl.picture import Happening, Picture, Replica
+from llmi_operator.status.cost import UNKNOWN
 
 PLAIN_WIDTH = 500
 SHOWN_FIELDS = 4
@@ -82,6 +84,8 @@ def render_status(picture: Picture) -> Iterable[RenderableType]:
     if picture.why:
         yield _text(picture.why, style)
     yield _render_pairs(_list_facts(picture))
+    for advice in picture.advice:
+        yield _text(f"Advice: {advice}", "cyan")
     if picture.replicas:
         yield Text("")
         yield _render_replicas(picture.replicas)
@@ -137,6 +141,8 @@ def _list_facts(picture: Picture) -> Iterable[tuple[str, str]]:
     if memory:
         yield "memory", memory
     yield from picture.reasons.items()
+    if picture.cost:
+        yield "cost", _describe_cost(picture.cost)
 
 
 def _list_consequences(change: Change) -> Iterable[tuple[str, str]]:
@@ -151,6 +157,23 @@ def _list_consequences(change: Change) -> Iterable[tuple[str, str]]:
     room = "unknown" if change.room is None else f"for {change.room} more, as the nodes are now"
     yield "room", room
     yield "gap", change.gap
+    if change.cost is not None:
+        yield "cost", _describe_cost_change(change.cost)
+
+
+def _describe_cost(cost: Mapping[str, str]) -> str:
+    because, per_hour = cost.get("because", "").rstrip("."), cost.get("perHour", UNKNOWN)
+    if per_hour == UNKNOWN:
+        return f"unknown: {because}"
+    months = f"a month {cost.get('perMonthAtMin')} at the fewest replicas and {cost.get('perMonthAtMax')} at the most"
+    return f"{per_hour} {cost.get('currency')} an hour, {months}: {because} ({cost.get('source')})"
+
+
+def _describe_cost_change(cost: CostChange) -> str:
+    if cost.lowest == UNKNOWN:
+        return f"unknown: {cost.because}"
+    amount = cost.lowest if cost.lowest == cost.highest else f"{cost.lowest} to {cost.highest}"
+    return f"{amount} {cost.currency} an hour (now {cost.now}): {cost.because} ({cost.source})"
 
 
 def _describe_devices(devices: Devices) -> str:

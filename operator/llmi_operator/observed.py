@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from llmi_api.readiness import ReadinessReport
+from llmi_operator.prices import PriceList
 
 # 'Created new replica set "bert-5d8f9c7b6"', or 'ReplicaSet "bert-5d8f9c7b6" is progressing.'
 _REPLICA_SET = re.compile(r'replica ?set "[^"]*-([a-z0-9]+)"', re.IGNORECASE)
@@ -117,6 +118,23 @@ class Capacity:
 
     nodes: tuple[NodeState, ...]
     used: Mapping[str, Mapping[str, Decimal]]
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """What it takes to say what replicas cost.
+
+    Attributes:
+        prices: The list; None when it cannot be used.
+        fault: Why it cannot.
+        nodes: The nodes by name, as far as they are known.
+        denied: The nodes may not be read.
+    """
+
+    prices: PriceList | None
+    fault: str = ""
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,6 +296,7 @@ class Observed:
         capacity: The nodes and what is used of them; None when that was not needed or may not be read.
         capacity_denied: The nodes or the pods on them may not be read.
         node_addresses: Where the nodes are reached, when a node port was asked for and they may be read.
+        pricing: What it takes to say what it costs; None without a list of prices.
     """
 
     now: datetime
@@ -293,6 +312,7 @@ class Observed:
     capacity: Capacity | None = None
     capacity_denied: bool = False
     node_addresses: tuple[str, ...] = ()
+    pricing: Pricing | None = None
 
     @property
     def newest_pods(self) -> tuple[PodState, ...]:

@@ -13,6 +13,7 @@ from llmi_operator.cluster.client import Cluster
 from llmi_operator.cluster.inspector import Inspector
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.read import read_observed
+from llmi_operator.cost_metrics import publish_cost
 from llmi_operator.errors import ClusterError, InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE
 from llmi_operator.observed import Observed
@@ -83,6 +84,7 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     if body is None:
         if parts.inspector is not None:
             parts.inspector.forget(key)
+        publish_cost(key, None)
         return Outcome(gone=True)
     subject = _Subject(key, body, parse_status(body))
     try:
@@ -146,6 +148,7 @@ def _is_behind(store: Store, key: Key, plan: Plan) -> bool:
 
 async def _finish(parts: Parts, subject: _Subject, verdict: Verdict, result: Result) -> Outcome:
     errors = list(result.errors)
+    publish_cost(subject.key, verdict.status.cost)
     if verdict.status != subject.previous:
         try:
             await _write_status(parts, subject, verdict)

@@ -63,6 +63,11 @@ class OperatorSettings(BaseModel):
     )
     health_host: str = Field(default="0.0.0.0", description="Address of the health and metrics port.")  # noqa: S104
     health_port: int = Field(default=8081, ge=0, le=65535, description="Port of /livez, /readyz and /metrics.")
+    prices_file: str = Field(
+        default="",
+        description="YAML file with prices of nodes and accelerators (docs/cost.md); empty, or without such a file, no "
+        "cost is told.",
+    )
     user_agent: str = Field(default="llminference-operator", min_length=1, description="User agent towards the API.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity logged."

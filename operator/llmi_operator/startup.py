@@ -105,7 +105,9 @@ async def start(context: Context) -> None:
     health.primed_at = lambda: resync.finished_at
     leader = context.leader = Leader(cluster, _make_terms(settings), clock=time.monotonic, now=_now)
     cluster.may_write = lambda: leader.may_write
-    inspector = context.inspector = Inspector(cluster, context.queue.add, context.queue.add_after, clock=time.monotonic)
+    inspector = context.inspector = Inspector(
+        cluster, context.queue.add, context.queue.add_after, clock=time.monotonic, prices_file=settings.prices_file
+    )
     parts = Parts(
         cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now, inspector=inspector
     )

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from llmi_operator.cost_metrics import forget_costs
 from llmi_operator.errors import LeadershipLostError
 from llmi_operator.leader import Leader
 from llmi_operator.metrics import PASS_SECONDS, PASSES
@@ -86,3 +87,4 @@ async def run_workers(
             logger.warning("Lost the leadership: nothing is written until the lease is ours again")
         finally:
             queue.close()
+            forget_costs()

@@ -1,6 +1,7 @@
 """Why no node takes a replica: a real scheduler, nodes that nobody runs, an operator with and without the grant."""
 
 import json
+import secrets
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmi_testing.apiserver import ApiServer
-from llmi_testing.eventually import eventually
+from llmi_testing.eventually import eventually, throughout
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.space import Space, ready_status
@@ -30,10 +31,17 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def reader(server, tmp_path_factory):
+def prices(tmp_path_factory):
+    """The file of prices, which is not there until a test writes it."""
+    return tmp_path_factory.mktemp("prices") / "prices.yaml"
+
+
+@pytest.fixture(scope="module")
+def reader(server, prices, tmp_path_factory):
     """The operator, with the optional right to read nodes and everybody's pods."""
     account = server.kubeconfig_for_service_account("llminference-operator", "llminference-system")
-    with OperatorProcess(account, tmp_path_factory.mktemp("operator") / "log") as process:
+    log = tmp_path_factory.mktemp("operator") / "log"
+    with OperatorProcess(account, log, prices_file=str(prices)) as process:
         eventually(process.is_leader)
         yield process
 
@@ -116,6 +124,34 @@ def occupy(space, name, count):
     spec = {"containers": [{"name": "a", "image": "a", "resources": amounts}], "terminationGracePeriodSeconds": 0}
     space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
     eventually(lambda: space.need("pod", name)["spec"].get("nodeName"))
+
+
+def test_a_replica_costs_its_share_of_its_node_and_a_list_that_breaks_makes_that_unknown(space, nodes, reader, prices):
+    def look(**expected):
+        # Nothing tells the operator of the file: it looks with its next pass.
+        space.kubectl("annotate", "llmi", "bert", f"look={secrets.token_hex(4)}", "--overwrite")
+        found = space.status("bert").get("cost") or {}
+        assert expected.items() <= found.items(), found
+        return True
+
+    nodes.make("paid", labels={"node.kubernetes.io/instance-type": "m5.xlarge"})
+    prices.write_text("currency: USD\nsource: made up\nnodes: {m5.xlarge: {perHour: 0.192}}\n")
+    space.apply(make_body(autoscaling={"maxReplicas": 4}))
+    eventually(lambda: look(perHour="0.0720"), seconds=90)
+    assert space.status("bert")["cost"] == {
+        "perHour": "0.0720", "perReplicaHour": "0.0720", "perMonthAtMin": "52.56", "perMonthAtMax": "210.24",
+        "currency": "USD", "source": "made up", "because": "1 x 38% of m5.xlarge at 0.192 (memory).",
+    }  # fmt: skip
+    place = f'{{currency="USD",name="bert",namespace="{space.namespace}"}}'
+    assert f"llmi_operator_cost_per_hour{place} 0.072" in reader.ask("/metrics")
+    version = space.need("llmi", "bert")["metadata"]["resourceVersion"]
+    throughout(lambda: space.need("llmi", "bert")["metadata"]["resourceVersion"] == version, seconds=2)
+    prices.write_text("currency: USD\nsource: made up\nnodes: {m5.xlarge: {perHour: -1}}\n")
+    because = "The list of prices is wrong at nodes.m5.xlarge.perHour: Input should be greater than 0."
+    eventually(lambda: look(perHour="unknown", because=because), seconds=40)
+    assert "llmi_operator_price_list_valid 0.0" in reader.ask("/metrics")
+    prices.unlink()
+    eventually(lambda: look() and "cost" not in space.status("bert"), seconds=40)
 
 
 @pytest.mark.usefixtures("reader")

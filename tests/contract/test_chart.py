@@ -22,6 +22,7 @@ FROM_ELSEWHERE = {
     "identity",
     "health_host",
     "health_port",
+    "prices_file",
     "user_agent",
 }
 

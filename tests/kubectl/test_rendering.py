@@ -110,3 +110,14 @@ def test_json_has_the_names_that_kubernetes_would_use():
 )
 def test_an_age_has_one_unit(seconds, text):
     assert describe_age(seconds) == text
+
+
+def test_a_cost_comes_with_its_arithmetic_and_an_unknown_one_with_what_is_missing():
+    cost = {
+        "perHour": "0.5000", "perMonthAtMin": "1", "perMonthAtMax": "2", "currency": "USD", "source": "mine",
+        "because": "1 x 25% of big at 2 (cpu).",
+    }  # fmt: skip
+    words = "0.5000 USD an hour, a month 1 at the fewest replicas and 2 at the most: 1 x 25% of big at 2 (cpu) (mine)"
+    assert words in plain(render_status(picture(cost=cost)))
+    lost = {"perHour": "unknown", "because": "the list of prices has no price for the node type big."}
+    assert "unknown: the list of prices has no price for the node type big" in plain(render_status(picture(cost=lost)))

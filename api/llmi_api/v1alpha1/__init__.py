@@ -5,6 +5,7 @@ from llmi_api.v1alpha1.llm_inference import LLMInference
 from llmi_api.v1alpha1.network import ServiceType
 from llmi_api.v1alpha1.spec import LLMInferenceSpec
 from llmi_api.v1alpha1.status import (
+    CostStatus,
     EngineStatus,
     LLMInferenceStatus,
     MemoryStatus,
@@ -15,6 +16,7 @@ from llmi_api.v1alpha1.status import (
 
 __all__ = [
     "ConditionType",
+    "CostStatus",
     "EngineStatus",
     "LLMInference",
     "LLMInferenceSpec",

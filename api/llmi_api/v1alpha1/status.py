@@ -71,6 +71,30 @@ class ScalingStatus(Model):
     )
 
 
+class CostStatus(Model):
+    """What the replicas cost, by the list of prices that the operator was given: its amounts, or unknown."""
+
+    per_hour: str = Field(
+        max_length=32, description="What the replicas that have a node cost an hour, such as 0.2515; or unknown."
+    )
+    per_replica_hour: str = Field(
+        max_length=32, description="Of this, what one replica costs on average; what one cost last while there is none."
+    )
+    per_month_at_min: str = Field(
+        max_length=32, description="What the fewest replicas that the spec allows cost a month of 730 hours."
+    )
+    per_month_at_max: str = Field(
+        max_length=32, description="What the most replicas that the spec allows cost a month of 730 hours."
+    )
+    currency: str | None = Field(default=None, max_length=3, description="Currency of all amounts, such as USD.")
+    source: str | None = Field(
+        default=None, max_length=200, description="Where the prices are from, in the list's words."
+    )
+    because: str = Field(
+        max_length=1024, description="How the amount comes about: shares of nodes and their prices; or what is missing."
+    )
+
+
 class LLMInferenceStatus(Model):
     """The truth about an LLMInference, and what to do next."""
 
@@ -121,6 +145,9 @@ class LLMInferenceStatus(Model):
     memory: MemoryStatus | None = Field(default=None, description="Memory of one replica, predicted and measured.")
     scaling: ScalingStatus | None = Field(
         default=None, description="Why there are as many replicas, while spec.autoscaling is set."
+    )
+    cost: CostStatus | None = Field(
+        default=None, description="What the replicas cost; absent unless the operator was given a list of prices."
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from llmi_api.v1alpha1 import LLMInferenceStatus, ServiceType
 from llmi_operator.cluster.capacity import CapacityReader
 from llmi_operator.cluster.client import Cluster
+from llmi_operator.cluster.prices import PriceReader
 from llmi_operator.cluster.pulls import PullReader
 from llmi_operator.cluster.readiness import ReadinessReader
-from llmi_operator.observed import Observed, PodState
+from llmi_operator.observed import Observed, PodState, Pricing
 from llmi_operator.parse import Resource
 from llmi_operator.status.attention import has_no_room, wait_for_images
 from llmi_operator.status.startup import choose_whom_to_ask
@@ -28,8 +29,10 @@ class Inspector:
         remind: Callable[[Key, float], None],
         *,
         clock: Callable[[], float],
+        prices_file: str = "",
     ) -> None:
         self._capacity = CapacityReader(cluster, clock=clock)
+        self._prices = PriceReader(prices_file, clock=clock)
         self._pulls = PullReader(cluster, clock=clock)
         self._readiness = ReadinessReader(notify, remind, clock=clock)
 
@@ -44,7 +47,15 @@ class Inspector:
             seen = replace(
                 seen, node_addresses=tuple(node.addresses[0] for node in nodes if node.ready and node.addresses)
             )
-        return seen
+        return replace(seen, pricing=await self._look_at_prices())
+
+    async def _look_at_prices(self) -> Pricing | None:
+        if not self._prices.look():
+            return None
+        if self._prices.prices is None:
+            return Pricing(None, fault=self._prices.fault)
+        nodes = await self._capacity.read_nodes()
+        return Pricing(self._prices.prices, nodes={node.name: node for node in nodes}, denied=self._capacity.denied)
 
     def forget(self, key: Key) -> None:
         """Forget a resource that is gone."""

@@ -13,6 +13,7 @@ from llmi_operator.plan.pod import choose_image
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.addresses import list_addresses
 from llmi_operator.status.conditions import make_conditions
+from llmi_operator.status.cost import compute_cost, lacks_nodes
 from llmi_operator.status.finding import Finding, Outlook, write_sentence
 from llmi_operator.status.pods import Situation
 from llmi_operator.status.reports import find_fetch_report, read_fetch
@@ -22,6 +23,8 @@ from llmi_operator.status.serving import bridge, is_serving, was_serving
 from llmi_operator.status.startup import compute_memory, compute_startup
 
 ENGINE = "transformers"
+NODE_RECHECK_SECONDS = 60.0
+"""A node that is not known yet is read within this time, and nothing tells us of it."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ def compute_status(
         startup=compute_startup(observed, previous),
         memory=compute_memory(observed, previous),
         scaling=compute_scaling(resource, observed, previous),
+        cost=compute_cost(resource, observed, previous),
     )
-    return Verdict(status=status, finding=finding, recheck_seconds=finding.recheck_seconds)
+    recheck = finding.recheck_seconds or (NODE_RECHECK_SECONDS if lacks_nodes(observed) else None)
+    return Verdict(status=status, finding=finding, recheck_seconds=recheck)
 
 
 def compute_invalid_status(sentence: str, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
