@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import RenderableType
 
@@ -72,7 +73,7 @@ async def show_plan(call: Call) -> Result:
     return Result({"changes": changes}, [part for change in changes for part in render_change(change)])
 
 
-async def _plan(call: Call, manifest: Object) -> Change:
+async def _plan(call: Call, manifest: Mapping[str, Any]) -> Change:
     namespace = choose_namespace(manifest, call.arguments.namespace, call.client.namespace)
     name = manifest["metadata"]["name"]
     around = await read_surroundings(call.client, namespace, name)

@@ -88,7 +88,7 @@ def draw_picture(
 ) -> Picture:
     """Gather it from the resource, its pods and the events about them."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    ready = next((item for item in status.get("conditions") or () if item["type"] == "Ready"), {})
+    ready: _Body = next((item for item in status.get("conditions") or () if item["type"] == "Ready"), {})
     model, engine, startup = (status.get(name) or {} for name in ("model", "engine", "startup"))
     memory = status.get("memory") or {}
     return Picture(
