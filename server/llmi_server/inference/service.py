@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 from llmi_server.engine.protocol import EncodedText, Fit, ModelFacts, Output
 from llmi_server.errors import DeadlineExceededError, InvalidRequestError
 from llmi_server.inference.runner import BatchRunner, Result
+from llmi_server.inference.turns import Turns
 from llmi_server.tasks.task import Task, TaskParameters
 from llmi_server.telemetry import Telemetry
 
@@ -63,6 +65,7 @@ class InferenceService:
         self._workers = workers
         self._limits = limits
         self._telemetry = telemetry
+        self._turns = Turns()
         self.facts = facts
 
     def device_memory_bytes(self) -> int | None:
@@ -167,7 +170,7 @@ class InferenceService:
 
         def deliver(result: Result) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have ended
-                loop.call_soon_threadsafe(settle, result)
+                loop.call_soon_threadsafe(self._turns.add, partial(settle, result))
 
         self._runner.enqueue(ticket, encoded, deliver)
         result = await future
