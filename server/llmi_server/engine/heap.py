@@ -2,7 +2,7 @@
 
 A weight is read, laid out anew for the processor, and let go. glibc learns from the first ones it is given back to take
 such sizes from its heap, where small things that stay keep the rest from being returned: with BERT-large a third of
-the weights' own size was held so, for good (docs/decisions/0033).
+the weights' own size was held so, for good (docs/decisions/0035).
 """
 
 import ctypes
