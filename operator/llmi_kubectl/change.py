@@ -1,7 +1,8 @@
 """What applying a file would do, by the operator's own plan: what is made, restarted and asked of the nodes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -14,20 +15,24 @@ from llmi_kubectl.cost_change import CostChange, compute_cost_change
 from llmi_kubectl.merging import merge_file
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by
+from llmi_operator.cluster.read import read_observed
 from llmi_operator.errors import InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, LASTING, Kind
 from llmi_operator.observed import Capacity, Needs
 from llmi_operator.parse import Resource, parse_resource
-from llmi_operator.plan import Manifest, make_plan
+from llmi_operator.plan import Live, Manifest, Plan, make_plan
 from llmi_operator.plan.drift import Path, find_differences
 from llmi_operator.plan.hand_edit import write_path
 from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
+from llmi_operator.plan.rollout import RolloutReason
 from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
-from llmi_operator.status.capacity import compute_requests, read_tolerations, survey
-from llmi_operator.store import Store
+from llmi_operator.status.capacity import compute_requests, find_room, read_tolerations, survey
+from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
+ANY_MOMENT = datetime.min.replace(tzinfo=UTC)
+"""What is read of pods for their places does not depend on the time."""
 UNBORN = "00000000-0000-0000-0000-000000000000"
 """Uid of a resource that does not exist yet."""
 # A node in one of these states would take the pod if it had room.
@@ -160,7 +165,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
     for kind, body in around.objects:
         store.put(kind, body)
     live = read_live(store, resource)
-    plan = make_plan(resource, around.defaults or fallback, live)
+    plan = _plan_with_room(resource, around, fallback, live, store)
     scene = _Scene(
         resource=resource,
         there={(kind.name, body["metadata"]["name"]): body for kind, body in around.objects},
@@ -196,6 +201,19 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
         cost=_compute_cost(around, needs, replicas),
         notes=tuple(notes),
     )
+
+
+def _plan_with_room(
+    resource: Resource, around: Surroundings, fallback: ServerDefaults, live: Live, store: Store
+) -> Plan:
+    """Plan as the operator does, which looks at the nodes where a rollout begins that depends on them."""
+    plan = make_plan(resource, around.defaults or fallback, live)
+    if around.capacity is None or plan.rollout.reason is not RolloutReason.ROOM_UNKNOWN:
+        return plan
+    seen = read_observed(store, Key(resource.namespace, resource.name), resource.uid, now=ANY_MOMENT)
+    needs = _read_needs(plan.deployment["spec"]["template"]["spec"])
+    room = find_room(around.capacity, needs, seen.pods, live.replicas or 0)
+    return make_plan(resource, around.defaults or fallback, replace(live, room=room))
 
 
 def _parse(file: _Body, namespace: str, stored: _Body | None) -> Resource:

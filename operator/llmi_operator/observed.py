@@ -227,6 +227,20 @@ class DeploymentState:
         """Whether as many pods as are wanted run, of the version that its controller has seen, and all are ready."""
         return self.updated == self.wanted == self.ready and self.total == self.wanted
 
+    @property
+    def named_revision(self) -> str | None:
+        """The version whose ReplicaSet its controller named last; None when it named none."""
+        progress = self.conditions.get("Progressing")
+        name = _REPLICA_SET.search(progress.message) if progress else None
+        return name[1] if name else None
+
+    @property
+    def lacks_quota(self) -> bool:
+        """Whether a quota keeps the newest version's pods from being made, while older ones are there."""
+        failure = self.conditions.get("ReplicaFailure")
+        exceeded = failure is not None and failure.status == "True" and "exceeded quota" in failure.message
+        return exceeded and self.total > self.updated
+
 
 @dataclass(frozen=True)
 class ServiceState:
@@ -323,14 +337,7 @@ class Observed:
             return tuple(alive)
         # Times are whole seconds: of pods of one second, those that the Deployment speaks of are the newer ones, or
         # else those that do not answer yet.
-        last, named = max(times), self._named_revision
+        last, named = max(times), self.deployment.named_revision if self.deployment else None
         ties = [pod for pod in alive if pod.created_at == last]
         newest = max(ties, key=lambda pod: (pod.revision == named, not pod.ready, pod.name)).revision
         return tuple(pod for pod in alive if pod.revision == newest)
-
-    @property
-    def _named_revision(self) -> str | None:
-        """The version whose ReplicaSet the Deployment's controller named last; None when it named none."""
-        progress = self.deployment.conditions.get("Progressing") if self.deployment else None
-        name = _REPLICA_SET.search(progress.message) if progress else None
-        return name[1] if name else None

@@ -20,6 +20,7 @@ from llmi_operator.observed import Observed
 from llmi_operator.parse import Resource, parse_resource, parse_status
 from llmi_operator.plan import Plan, make_plan
 from llmi_operator.plan.drift import covers
+from llmi_operator.plan.rollout import RolloutDecision, RolloutReason
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status import (
     Verdict,
@@ -93,12 +94,12 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         generation = body["metadata"].get("generation", 0)
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
-    result, pin, behind, blind = Result(), None, False, parts.store.find_blindness(key.namespace)
+    result, plan, behind, blind = Result(), None, False, parts.store.find_blindness(key.namespace)
     # Of a resource that goes away the garbage collector takes the children; making them anew would keep it busy
     # for ever.
     if "deletionTimestamp" not in body["metadata"]:
-        plan = make_plan(resource, parts.defaults, read_live(parts.store, resource))
-        pin, behind = plan.pin, resource.spec.paused and _is_behind(parts.store, key, plan)
+        plan = await _plan(parts, resource)
+        behind = resource.spec.paused and _is_behind(parts.store, key, plan)
         # A plan that is made without seeing what is there could undo it.
         if not resource.spec.paused and not blind.keys() & set(CHILDREN):
             result = await apply_plan(parts.cluster, parts.store, resource, plan)
@@ -111,9 +112,22 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         if parts.store.is_news(key, edit.sentence, parts.now()):
             await _post_event(parts, subject, "HandEditReverted", edit.sentence, "Warning")
     refusals = (*blind.values(), *result.refusals)
+    pin, rollout = (plan.pin, plan.rollout) if plan else (None, None)
     observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=refusals, pin=pin)
-    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind))
+    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind), rollout)
     return await _finish(parts, subject, verdict, result)
+
+
+async def _plan(parts: Parts, resource: Resource) -> Plan:
+    """Decide what shall exist, with a look at the nodes where a rollout begins that depends on them."""
+    live = read_live(parts.store, resource, parts.now())
+    plan = make_plan(resource, parts.defaults, live)
+    if plan.rollout.reason is not RolloutReason.ROOM_UNKNOWN or parts.inspector is None or resource.spec.paused:
+        return plan
+    key = Key(resource.namespace, resource.name)
+    observed = read_observed(parts.store, key, resource.uid, now=parts.now())
+    room = await parts.inspector.find_room(plan.deployment["spec"]["template"], observed)
+    return make_plan(resource, parts.defaults, replace(live, room=room))
 
 
 async def tell_fault(parts: Parts, key: Key, fault: Exception) -> None:
@@ -131,19 +145,20 @@ async def tell_fault(parts: Parts, key: Key, fault: Exception) -> None:
         logger.exception("Could not tell of a fault", extra={"namespace": key.namespace, "inference": key.name})
 
 
-async def _judge(parts: Parts, subject: _Subject, resource: Resource, observed: Observed) -> Verdict:
+async def _judge(
+    parts: Parts, subject: _Subject, resource: Resource, observed: Observed, rollout: RolloutDecision | None
+) -> Verdict:
     metadata = subject.body["metadata"]
     deleting = "deletionTimestamp" in metadata
     observed = replace(observed, deleting=deleting, finalizers=tuple(metadata.get("finalizers") or ()))
     if parts.inspector is not None and not deleting:
         observed = await parts.inspector.look(resource, observed, subject.previous)
-    return compute_status(resource, observed, subject.previous, parts.defaults)
+    return compute_status(resource, observed, subject.previous, parts.defaults, rollout)
 
 
 def _is_behind(store: Store, key: Key, plan: Plan) -> bool:
     """Whether the live Deployment is another one than the spec asks for."""
-    wanted = next(child for child in plan.children if child["kind"] == DEPLOYMENT.name)
-    return not covers(store.get(DEPLOYMENT, key), wanted)
+    return not covers(store.get(DEPLOYMENT, key), plan.deployment)
 
 
 async def _finish(parts: Parts, subject: _Subject, verdict: Verdict, result: Result) -> Outcome:

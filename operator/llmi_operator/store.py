@@ -65,6 +65,7 @@ class Store:
         self._pod_owners: dict[str, Key] = {}
         self._rewrites: dict[_Place, Rewrite] = {}
         self._told: dict[Key, dict[str, datetime]] = {}
+        self._waits: dict[Key, tuple[frozenset[str], datetime]] = {}
         self._blind: dict[tuple[Kind, str], Refusal] = {}
         self._newest: dict[Kind, int] = {}
 
@@ -107,6 +108,7 @@ class Store:
         self._rewrites.pop(place, None)
         if kind == INFERENCE and owner is not None:
             self._told.pop(owner, None)
+            self._waits.pop(owner, None)
         return owner
 
     def replace(self, kind: Kind, namespace: str, bodies: Iterable[Mapping[str, Any]], version: str) -> set[Key]:
@@ -182,6 +184,16 @@ class Store:
         news = sentence not in told
         self._told[key] = {sentence: now} | told
         return news
+
+    def waits_since(self, key: Key, what: frozenset[str], now: datetime) -> datetime:
+        """Since when an LLMInference has waited for exactly this; a new operator counts from when it first sees it."""
+        if not what:
+            self._waits.pop(key, None)
+            return now
+        before = self._waits.get(key)
+        if before is None or before[0] != what:
+            before = self._waits[key] = (what, now)
+        return before[1]
 
     def get_rewrite(self, kind: Kind, key: Key) -> Rewrite | None:
         """How admission changed what we wrote last; None when it did not."""

@@ -1,14 +1,12 @@
 """Why no node takes a replica: a real scheduler, nodes that nobody runs, an operator with and without the grant."""
 
-import json
 import secrets
-import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from llmi_testing.apiserver import ApiServer
+from llmi_testing.bare_nodes import Nodes
 from llmi_testing.eventually import eventually, throughout
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
@@ -16,7 +14,6 @@ from llmi_testing.space import Space, ready_status
 
 pytestmark = pytest.mark.apiserver
 ROOT = Path(__file__).parents[2]
-BEAT_SECONDS = 10
 GPU = "nvidia.com/gpu"
 
 
@@ -46,54 +43,11 @@ def reader(server, prices, tmp_path_factory):
         yield process
 
 
-class Nodes:
-    """Nodes that report every few seconds, in their kubelets' place, or else the node controller gives them up."""
-
-    def __init__(self, server):
-        self._server = server
-        self._amounts = {}
-        self._stopped = threading.Event()
-        self._silent = set()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def make(self, name, *, more=None, labels=None, **spec):
-        amounts = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi", **(more or {})}
-        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
-        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
-        self._server.kubectl("create", "-f", "-", stdin=json.dumps(body))
-        self._report(name, amounts)
-        self._amounts[name] = amounts
-
-    def silence(self, name):
-        self._silent.add(name)
-
-    def remove(self):
-        self._stopped.set()
-        self._thread.join()
-        for name in self._amounts:
-            self._server.kubectl("delete", "node", name)
-
-    def _beat(self):
-        while not self._stopped.wait(BEAT_SECONDS):
-            for name, amounts in list(self._amounts.items()):
-                if name not in self._silent:
-                    self._report(name, amounts)
-
-    def _report(self, name, amounts):
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": stamp}
-        addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
-        status = {"conditions": [condition], "addresses": addresses, "capacity": amounts, "allocatable": amounts}
-        self._server.kubectl("patch", "node", name, "--subresource=status", "-p", json.dumps({"status": status}))
-
-
 @pytest.fixture
 def nodes(server):
     """Makes nodes, which live as long as the test."""
-    nodes = Nodes(server)
-    yield nodes
-    nodes.remove()
+    with Nodes(server) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from llmi_api.v1alpha1.conditions import ConditionType, Reason
 from llmi_api.v1alpha1.llm_inference import LLMInference
 from llmi_api.v1alpha1.network import ServiceType
+from llmi_api.v1alpha1.operation import RolloutMode
 from llmi_api.v1alpha1.spec import LLMInferenceSpec
 from llmi_api.v1alpha1.status import (
     CostStatus,
@@ -10,6 +11,7 @@ from llmi_api.v1alpha1.status import (
     LLMInferenceStatus,
     MemoryStatus,
     ModelStatus,
+    RolloutStatus,
     ScalingStatus,
     StartupStatus,
 )
@@ -24,6 +26,8 @@ __all__ = [
     "MemoryStatus",
     "ModelStatus",
     "Reason",
+    "RolloutMode",
+    "RolloutStatus",
     "ScalingStatus",
     "ServiceType",
     "StartupStatus",

@@ -1,14 +1,31 @@
 """How replicas start, stop, are checked and observed."""
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from llmi_api.launch import LogLevel
 from llmi_api.meta import Model
 
 
-class Rollout(Model):
-    """How replicas start and stop."""
+class RolloutMode(StrEnum):
+    """How a new version takes the place of the old one."""
 
+    AUTO = "Auto"
+    SURGE = "Surge"
+    REPLACE = "Replace"
+
+
+class Rollout(Model):
+    """How replicas start, stop and are replaced."""
+
+    mode: RolloutMode = Field(
+        default=RolloutMode.AUTO,
+        description="How a new version takes the place of the old one. Surge: a new replica answers before an old one "
+        "goes, which takes room for one more. Replace: an old replica goes before a new one starts, so one fewer "
+        "answers meanwhile; of a single replica none. Auto: Surge, unless an accelerator is asked for and none is free "
+        "for a replica more; then Replace until the rollout is over. status.rollout says which, and why.",
+    )
     drain_seconds: int = Field(
         default=30,
         ge=0,

@@ -87,7 +87,9 @@ class LLMInferenceSpec(Model):
     access: Access | None = Field(
         default=None, description="Who may call the model. Without it: everybody who reaches the Service."
     )
-    rollout: Rollout = Field(default=Rollout(), description="How long replicas may take to start and to stop.")
+    rollout: Rollout = Field(
+        default=Rollout(), description="How replicas are replaced, and how long they may take to start and to stop."
+    )
     verify: list[VerifyPair] | None = Field(
         default=None,
         min_length=1,

@@ -95,6 +95,21 @@ class CostStatus(Model):
     )
 
 
+class RolloutStatus(Model):
+    """How a new version takes the place of the old one."""
+
+    mode: str = Field(
+        max_length=16, description="Surge: a new replica starts beside the old ones. Replace: in the place of one."
+    )
+    because: str | None = Field(default=None, max_length=1024, description="Why so, and what it means for callers.")
+    gap: str | None = Field(
+        default=None,
+        max_length=16,
+        description="How long the place of a replica stays empty where it is replaced, such as 45s: from its stop to "
+        "its successor's first answer, as the last start took. Absent where that is not known or never happens.",
+    )
+
+
 class LLMInferenceStatus(Model):
     """The truth about an LLMInference, and what to do next."""
 
@@ -148,6 +163,9 @@ class LLMInferenceStatus(Model):
     )
     cost: CostStatus | None = Field(
         default=None, description="What the replicas cost; absent unless the operator was given a list of prices."
+    )
+    rollout: RolloutStatus | None = Field(
+        default=None, description="How replicas are replaced: now, while a rollout goes on, else in the next one."
     )
 
 

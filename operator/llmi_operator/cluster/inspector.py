@@ -1,17 +1,21 @@
 """Looks closer where a store of our own objects is not enough to say why, and only there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from llmi_api.v1alpha1 import LLMInferenceStatus, ServiceType
 from llmi_operator.cluster.capacity import CapacityReader
 from llmi_operator.cluster.client import Cluster
 from llmi_operator.cluster.prices import PriceReader
 from llmi_operator.cluster.pulls import PullReader
+from llmi_operator.cluster.read import read_needs
 from llmi_operator.cluster.readiness import ReadinessReader
 from llmi_operator.observed import Observed, PodState, Pricing
 from llmi_operator.parse import Resource
+from llmi_operator.plan.rollout import Room
 from llmi_operator.status.attention import has_no_room, wait_for_images
+from llmi_operator.status.capacity import find_room
 from llmi_operator.status.startup import choose_whom_to_ask
 from llmi_operator.store import Key
 
@@ -56,6 +60,13 @@ class Inspector:
             return Pricing(None, fault=self._prices.fault)
         nodes = await self._capacity.read_nodes()
         return Pricing(self._prices.prices, nodes={node.name: node for node in nodes}, denied=self._capacity.denied)
+
+    async def find_room(self, template: Mapping[str, Any], observed: Observed) -> Room:
+        """Where a replica more would find room: beside the present ones, or in the place of one."""
+        capacity, deployment = await self._capacity.read_capacity(), observed.deployment
+        if capacity is None or deployment is None:
+            return Room.UNKNOWN
+        return find_room(capacity, read_needs(template["spec"]), observed.pods, deployment.wanted)
 
     def forget(self, key: Key) -> None:
         """Forget a resource that is gone."""

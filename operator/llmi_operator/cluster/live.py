@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from llmi_api import labels
 from llmi_api.failure import FetchReport
 from llmi_operator.cluster.client import HANDOVER_MANAGER
 from llmi_operator.cluster.ownership import find_foreign
+from llmi_operator.cluster.rollout import read_rollout
 from llmi_operator.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT, POD
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Live
@@ -24,8 +26,14 @@ _AUTOSCALERS = frozenset({HANDOVER_MANAGER, "kube-controller-manager/scale", "ku
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def read_live(store: Store, resource: Resource) -> Live:
-    """The facts about one resource's live objects that its plan depends on."""
+def read_live(store: Store, resource: Resource, now: datetime | None = None) -> Live:
+    """The facts about one resource's live objects that its plan depends on.
+
+    Args:
+        store: The live objects.
+        resource: Whose they are.
+        now: The moment; without it nobody counts as waiting for long.
+    """
     key = Key(resource.namespace, resource.name)
     deployment = store.get(DEPLOYMENT, key) or {}
     claim = store.get(CLAIM, Key(key.namespace, make_cache_name(resource))) or {}
@@ -35,6 +43,7 @@ def read_live(store: Store, resource: Resource) -> Live:
         pins=_read_pins(store, resource),
         fetched=_find_fetched(store.children(POD, key), make_pin_key(resource.spec.model)),
         cache_size=claim.get("spec", {}).get("resources", {}).get("requests", {}).get("storage"),
+        rollout=read_rollout(store, key, deployment, now) if deployment else None,
     )
 
 

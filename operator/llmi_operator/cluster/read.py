@@ -38,7 +38,7 @@ def read_observed(
     mount_failures = _read_mount_failures(store.children(MOUNT_EVENT, key))
     return Observed(
         now=now,
-        deployment=_read_deployment(deployment) if deployment else None,
+        deployment=read_deployment(deployment) if deployment else None,
         service=_read_service(service) if service else None,
         autoscaler=_read_autoscaler(autoscaler) if autoscaler else None,
         pods=tuple(_read_pod(body, mount_failures) for body in store.children(POD, key)),
@@ -51,7 +51,8 @@ def _owned(body: _Body | None, uid: str) -> _Body | None:
     return body if body is not None and is_controlled_by(body, uid) else None
 
 
-def _read_deployment(body: _Body) -> DeploymentState:
+def read_deployment(body: _Body) -> DeploymentState:
+    """The Deployment: what was asked and how far it is."""
     status = body.get("status") or {}
     return DeploymentState(
         generation=body["metadata"].get("generation", 0),
@@ -119,7 +120,7 @@ def _read_pod(body: _Body, mount_failures: dict[str, str]) -> PodState:
         mount_failure=mount_failures.get(metadata["uid"], ""),
         node=body["spec"].get("nodeName", ""),
         address=status.get("podIP", ""),
-        needs=_read_needs(body["spec"]),
+        needs=read_needs(body["spec"]),
     )
 
 
@@ -141,7 +142,8 @@ def read_node(body: _Body) -> NodeState:
     )
 
 
-def _read_needs(spec: _Body) -> Needs:
+def read_needs(spec: _Body) -> Needs:
+    """What a pod asks of a node."""
     return Needs(
         requests=compute_requests(spec), selector=spec.get("nodeSelector") or {}, tolerations=read_tolerations(spec)
     )

@@ -1,17 +1,16 @@
 """The Deployment of model servers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.names import make_metadata, make_selector
-from llmi_operator.plan.pod import build_pod_template
-from llmi_operator.settings import ServerDefaults
 
 KEPT_REVISIONS = 3
 
 
-def build_deployment(resource: Resource, defaults: ServerDefaults) -> dict[str, Any]:
+def build_deployment(resource: Resource, template: Mapping[str, Any], strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Build the Deployment without ``replicas``: see `plan.replicas` for who owns that field when."""
     return {
         "apiVersion": "apps/v1",
@@ -23,8 +22,7 @@ def build_deployment(resource: Resource, defaults: ServerDefaults) -> dict[str, 
             "progressDeadlineSeconds": timing.compute_progress_deadline_seconds(
                 resource.spec.rollout.startup_timeout_seconds
             ),
-            # A new replica answers before an old one goes: no request finds nobody.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": build_pod_template(resource, defaults),
+            "strategy": strategy,
+            "template": template,
         },
     }

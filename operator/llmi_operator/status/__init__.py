@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmi_api import labels
-from llmi_api.v1alpha1 import EngineStatus, LLMInferenceStatus, ModelStatus, Reason
+from llmi_api.v1alpha1 import EngineStatus, LLMInferenceStatus, ModelStatus, Reason, RolloutStatus
 from llmi_operator.observed import Observed
 from llmi_operator.parse import Resource
 from llmi_operator.plan.model import describe_source
 from llmi_operator.plan.names import make_selector, to_selector_string
 from llmi_operator.plan.pod import choose_image
+from llmi_operator.plan.rollout import RolloutDecision
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.addresses import list_addresses
 from llmi_operator.status.conditions import make_conditions
@@ -17,7 +18,8 @@ from llmi_operator.status.cost import compute_cost, lacks_nodes
 from llmi_operator.status.finding import Finding, Outlook, write_sentence
 from llmi_operator.status.pods import Situation
 from llmi_operator.status.reports import find_fetch_report, read_fetch
-from llmi_operator.status.rules import compute_finding
+from llmi_operator.status.rollout import compute_rollout, describe_outage
+from llmi_operator.status.rules import WAITING_RECHECK_SECONDS, compute_finding
 from llmi_operator.status.scaling import compute_scaling
 from llmi_operator.status.serving import bridge, is_serving, was_serving
 from llmi_operator.status.startup import compute_memory, compute_startup
@@ -37,19 +39,33 @@ class Verdict:
 
 
 def compute_status(
-    resource: Resource, observed: Observed, previous: LLMInferenceStatus, defaults: ServerDefaults
+    resource: Resource,
+    observed: Observed,
+    previous: LLMInferenceStatus,
+    defaults: ServerDefaults,
+    decision: RolloutDecision | None = None,
 ) -> Verdict:
-    """Say how a resource is doing."""
+    """Say how a resource is doing.
+
+    Args:
+        resource: What is wanted.
+        observed: What is there.
+        previous: What was said before.
+        defaults: What a model server gets when the resource does not say.
+        decision: How replicas are replaced; None where nothing was decided.
+    """
     was = was_serving(previous, resource.generation)
     observed = bridge(observed, was=was)
     pin = _find_pin(resource, observed, previous)
-    situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin)
+    situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin, rollout=decision)
     finding = compute_finding(observed, situation)
     deployment = observed.deployment
     ready = deployment.ready if deployment else 0
     wanted = deployment.wanted if deployment else _wanted(resource)
     serving = is_serving(observed, resource.spec, was=was)
-    sentence = _write(finding, observed)
+    startup = compute_startup(observed, previous)
+    rollout = compute_rollout(decision, resource, observed, startup, previous)
+    sentence = _write(finding, observed, rollout)
     addresses = list_addresses(resource, observed)
     status = LLMInferenceStatus(
         observed_generation=resource.generation,
@@ -72,13 +88,15 @@ def compute_status(
         why=sentence,
         model=_describe_model(resource, observed, pin),
         engine=EngineStatus(name=ENGINE, image=choose_image(resource, defaults)),
-        startup=compute_startup(observed, previous),
+        startup=startup,
         memory=compute_memory(observed, previous),
         scaling=compute_scaling(resource, observed, previous),
         cost=compute_cost(resource, observed, previous),
+        rollout=rollout,
     )
     recheck = finding.recheck_seconds or (NODE_RECHECK_SECONDS if lacks_nodes(observed) else None)
-    return Verdict(status=status, finding=finding, recheck_seconds=recheck)
+    soon = [recheck, WAITING_RECHECK_SECONDS if decision and decision.waits else None]
+    return Verdict(status=status, finding=finding, recheck_seconds=min(filter(None, soon), default=None))
 
 
 def compute_invalid_status(sentence: str, generation: int, previous: LLMInferenceStatus, now: datetime) -> Verdict:
@@ -123,12 +141,13 @@ def make_status_manifest(name: str, namespace: str, uid: str, status: LLMInferen
     }
 
 
-def _write(finding: Finding, observed: Observed) -> str:
-    """The finding's sentence, and that an older version still answers where that is so."""
+def _write(finding: Finding, observed: Observed, rollout: RolloutStatus | None) -> str:
+    """The finding's sentence, and whether somebody answers meanwhile where that is not what one would think."""
     older = observed.deployment is not None and observed.deployment.ready > 0
     if finding.outlook in {Outlook.FAULT, Outlook.STALLED} and older and not _all_answer(finding):
         return write_sentence(f"{finding.sentence} Until then {_count(observed)} on answering.")
-    return write_sentence(finding.sentence)
+    outage = describe_outage(rollout, observed) if finding.outlook is Outlook.PROGRESS else ""
+    return write_sentence(f"{finding.sentence} {outage}".rstrip())
 
 
 def _all_answer(finding: Finding) -> bool:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from llmi_operator.observed import Capacity, Needs, NodeState, Taint, Toleration
+from llmi_operator.observed import Capacity, Needs, NodeState, PodState, Taint, Toleration
 from llmi_operator.plan.quantity import parse_quantity
+from llmi_operator.plan.rollout import Room
 
 Amounts = Mapping[str, Decimal]
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
 # The node controller's own taints; what they mean is told otherwise.
 _SICK = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/network-unavailable")
+_OVER = frozenset({"Succeeded", "Failed"})
 _CORDON = "node.kubernetes.io/unschedulable"
 
 
@@ -53,12 +55,39 @@ def survey(capacity: Capacity, needs: Needs) -> Survey:
     return Survey(tuple((node, _judge(node, capacity.used.get(node.name, {}), needs)) for node in capacity.nodes))
 
 
+def find_room(capacity: Capacity, needs: Needs, pods: Iterable[PodState], wanted: int) -> Room:
+    """Say where a new replica finds room: beside those that answer, in the place of one of them, or nowhere.
+
+    Args:
+        capacity: The nodes.
+        needs: What the new replica asks for.
+        pods: The present replicas.
+        wanted: How many there should be; of more, those that do not answer go first.
+    """
+    if not capacity.nodes:
+        return Room.UNKNOWN
+    if survey(capacity, needs).of("fits"):
+        return Room.BESIDE
+    alive = [pod for pod in pods if pod.phase not in _OVER]
+    places = [pod for pod in alive if pod.node and survey(_without(capacity, pod), needs).of("fits")]
+    if len(alive) > wanted and not all(pod.ready for pod in places):
+        return Room.BESIDE
+    return Room.IN_PLACE if places else Room.NONE
+
+
+def _without(capacity: Capacity, pod: PodState) -> Capacity:
+    """As it would be once a pod has gone."""
+    before = capacity.used.get(pod.node, {})
+    left = {name: amount - pod.needs.requests.get(name, Decimal(0)) for name, amount in before.items()}
+    return Capacity(capacity.nodes, {**capacity.used, pod.node: left})
+
+
 def sum_requests(pods: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Decimal]]:
     """Add up what pods ask for, by node."""
     used: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for pod in pods:
         node = pod["spec"].get("nodeName")
-        if node and (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}:
+        if node and (pod.get("status") or {}).get("phase") not in _OVER:
             for name, amount in compute_requests(pod["spec"]).items():
                 used[node][name] += amount
     return {node: dict(amounts) for node, amounts in used.items()}

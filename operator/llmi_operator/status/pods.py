@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llmi_api.failure import FailureCode
-from llmi_api.v1alpha1 import Reason
+from llmi_api.v1alpha1 import Reason, RolloutMode
 from llmi_operator.observed import Capacity, ContainerState, PodState, Termination
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import FETCH_CONTAINER
 from llmi_operator.plan.resources import build_resources
-from llmi_operator.plan.timing import STARTUP_PERIOD_SECONDS
+from llmi_operator.plan.rollout import RolloutDecision
+from llmi_operator.plan.timing import STARTUP_PERIOD_SECONDS, compute_grace_seconds
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.finding import Finding, Outlook, quote_words
 from llmi_operator.status.images import find_image_fault
@@ -30,7 +31,13 @@ _PASSING = frozenset({FailureCode.HUB_UNREACHABLE, FailureCode.HASH_MISMATCH, Fa
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a check on a pod may look at."""
+    """All that a check on a pod may look at.
+
+    Attributes:
+        rollout: How replicas are replaced.
+        leaving: A replica is being stopped, so that its room comes free.
+        older: Replicas of an older version are there.
+    """
 
     resource: Resource
     defaults: ServerDefaults
@@ -38,6 +45,9 @@ class Situation:
     pin: str | None = None
     capacity: Capacity | None = None
     capacity_denied: bool = False
+    rollout: RolloutDecision | None = None
+    leaving: bool = False
+    older: bool = False
 
 
 Check = Callable[[PodState, Situation], Finding | None]
@@ -102,7 +112,10 @@ def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
     condition = pod.conditions.get("PodScheduled")
     if condition is None or condition.status == "True" or condition.reason != "Unschedulable":
         return None
-    return explain_unschedulable(
+    waits = _find_successor(pod, situation)
+    if waits is not None:
+        return waits
+    finding = explain_unschedulable(
         condition.message,
         situation.resource,
         situation.defaults,
@@ -110,6 +123,26 @@ def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
         capacity=situation.capacity,
         denied=situation.capacity_denied,
     )
+    if not (situation.older and situation.resource.spec.rollout.mode is RolloutMode.SURGE):
+        return finding
+    return replace(finding, sentence=f"{finding.sentence} With spec.rollout.mode Auto, an old replica makes room.")
+
+
+def _find_successor(pod: PodState, situation: Situation) -> Finding | None:
+    """A replica that gets the room of an older one, so that nobody has to do anything."""
+    accelerator, rollout = situation.resource.spec.accelerator, situation.resource.spec.rollout
+    if accelerator is not None and situation.leaving:
+        longest = compute_grace_seconds(rollout.drain_seconds)
+        sentence = f"The replica {pod.name} waits for an older one to stop, which takes at most {longest} s."
+        return Finding(Reason.STARTING, sentence, Outlook.PROGRESS)
+    decision = situation.rollout
+    if accelerator is not None and decision and decision.waits and decision.mode is RolloutMode.SURGE:
+        sentence = (
+            f"The new replica finds no free {accelerator.resource} beside the older ones: if that stays so, they are "
+            "replaced one by one."
+        )
+        return Finding(Reason.SCALING, sentence, Outlook.PROGRESS)
+    return None
 
 
 def check_reported_failure(pod: PodState, situation: Situation) -> Finding | None:

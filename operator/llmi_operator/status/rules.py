@@ -123,8 +123,15 @@ def rule_serving(observed: Observed, situation: Situation) -> Finding | None:
 
 def rule_pods(observed: Observed, situation: Situation) -> Finding | None:
     """A pod of the newest version cannot do its work."""
-    seen = replace(situation, capacity=observed.capacity, capacity_denied=observed.capacity_denied)
-    return find_pod_fault(observed.newest_pods, seen)
+    newest = observed.newest_pods
+    seen = replace(
+        situation,
+        capacity=observed.capacity,
+        capacity_denied=observed.capacity_denied,
+        leaving=any(pod.deleting for pod in observed.pods),
+        older=any(pod.ready and pod not in newest for pod in observed.pods),
+    )
+    return find_pod_fault(newest, seen)
 
 
 def rule_pods_not_made(observed: Observed, situation: Situation) -> Finding | None:

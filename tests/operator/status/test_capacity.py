@@ -1,10 +1,13 @@
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmi_operator.observed import Capacity, Needs, NodeState, Taint, Toleration
-from llmi_operator.status.capacity import compute_requests, read_tolerations, sum_requests, survey
+from llmi_operator.plan.rollout import Room
+from llmi_operator.status.capacity import compute_requests, find_room, read_tolerations, sum_requests, survey
+from llmi_testing.observations import pod, ready_pod
 from llmi_testing.situations import GPU, gpus, node
 
 
@@ -14,6 +17,36 @@ def container(**requests):
 
 def cause(one, needs, used=None):
     return survey(Capacity((one,), {one.name: used or {}}), needs).nodes[0][1].cause
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "phase", "room"),
+    [
+        pytest.param((node("a", more=gpus(2)),), 1, "Running", Room.BESIDE, id="one is free"),
+        pytest.param((node("a", more=gpus(1)),), 1, "Running", Room.IN_PLACE, id="ours has the only one"),
+        pytest.param((node("a", more=gpus(1)),), 2, "Running", Room.NONE, id="ours would not be enough"),
+        pytest.param((node("a", more=gpus(1)),), 1, "Failed", Room.NONE, id="ours is over, somebody else has it"),
+        pytest.param((node("a", more=gpus(1)), node("b", more=gpus(1))), 1, "Running", Room.BESIDE, id="on another"),
+        pytest.param((), 1, "Running", Room.UNKNOWN, id="no node is seen"),
+    ],
+)
+def test_where_a_new_replica_finds_room(nodes, wanted, phase, room):
+    ours = ready_pod(node="a", phase=phase, needs=Needs(requests=gpus(1)))
+    assert find_room(Capacity(nodes, {"a": gpus(1)}), Needs(requests=gpus(wanted)), [ours], 1) is room
+
+
+@pytest.mark.parametrize(
+    ("wanted", "room"),
+    [
+        pytest.param(1, Room.BESIDE, id="one too many: it goes first"),
+        pytest.param(2, Room.IN_PLACE, id="none too many: one goes for the other"),
+    ],
+)
+def test_a_replica_too_many_that_does_not_answer_leaves_its_room(wanted, room):
+    serving = ready_pod("old", node="a", needs=Needs(requests=gpus(1)))
+    broken = pod("broken", node="a", needs=Needs(requests=gpus(1)))
+    capacity = Capacity((node("a", more=gpus(2)),), {"a": gpus(2)})
+    assert find_room(capacity, Needs(requests=gpus(1)), [serving, broken], wanted) is room
 
 
 def test_a_pod_asks_for_all_containers_or_for_its_largest_init_container():

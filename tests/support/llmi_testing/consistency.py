@@ -357,6 +357,8 @@ ROWS = [
         "spec.ingress[0].from[0]",
         {"ipBlock": {"cidr": "10.0.0.0/8"}},
     ),
+    Row("rollout.mode", {"rollout": {"mode": "Replace"}}, _D, "spec.strategy.rollingUpdate.maxUnavailable", 1),
+    Row("rollout.mode", {"rollout": {"mode": "Replace"}}, _D, "spec.strategy.rollingUpdate.maxSurge", 0),
     Row("rollout.drainSeconds", {"rollout": {"drainSeconds": 7}}, _D, _env("LLMI_DRAIN_SECONDS"), "7"),
     Row("rollout.drainSeconds", {"rollout": {"drainSeconds": 7}}, _D, f"{POD}.terminationGracePeriodSeconds", 22),
     Row(

@@ -16,7 +16,7 @@ _OWN = frozenset({
 # An apply writes the hash of the manifest, which has the owner's uid in it.
 _HASH = "llminference.dev/plan-hash"
 # Of one replica's life: no two runs measure the same.
-_MEASURED = frozenset({"startup", "memory"})
+_MEASURED = frozenset({"startup", "memory", "rollout"})
 _SECONDS = re.compile(r"\d+ (s|seconds)\b")
 
 

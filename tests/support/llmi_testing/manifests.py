@@ -160,6 +160,7 @@ REFUSED: list[Refused] = [
     Refused("port 0", manifest(spec(service={"port": 0})), ("spec.service.port",)),
     Refused("port 65536", manifest(spec(service={"port": 65536})), ("spec.service.port",)),
     Refused("a day and a second to start", manifest(spec(rollout={"startupTimeoutSeconds": 86401})), ("spec.rollout.startupTimeoutSeconds",)),
+    Refused("a rollout by a mode that there is not", manifest(spec(rollout={"mode": "Recreate"})), ("spec.rollout.mode",)),
     Refused("a day to drain", manifest(spec(rollout={"drainSeconds": 86400})), ("spec.rollout.drainSeconds",)),
     Refused("a name that is too long", manifest(SMALLEST, name="b" * 47), (NAME_RULE,), by_types=False),
     Refused("a name with a dot", manifest(SMALLEST, name="bert.large"), (NAME_RULE,), by_types=False),

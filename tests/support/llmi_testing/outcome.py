@@ -16,7 +16,7 @@ _OWN = frozenset({
 # Written by others, or by us with a uid inside.
 _ANNOTATIONS = frozenset({"llminference.dev/plan-hash", "deployment.kubernetes.io/revision"})
 # Durations, and counts that an autoscaler or an older version that still answers decide.
-_HISTORY = frozenset({"startup", "memory", "scaling"})
+_HISTORY = frozenset({"startup", "memory", "scaling", "rollout"})
 _COUNTS = frozenset({"replicas", "readyReplicas", "ready", "url", "urls", "addresses"})
 _POD = re.compile(r"-[a-z0-9]{8,10}-(?:[a-z0-9]{5}\b)?")
 _OLDER_ANSWERS = re.compile(r" Until then .* on answering\.$")

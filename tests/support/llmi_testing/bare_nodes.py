@@ -1,0 +1,65 @@
+"""Nodes that nobody runs, for a real scheduler: they have what a test says, and report as kubelets do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from llmi_testing.apiserver import ApiServer
+
+BEAT_SECONDS = 10
+
+
+class Nodes:
+    """They report every few seconds, in their kubelets' place, or else the node controller gives them up.
+
+    Use it as a context manager: the nodes live as long as the block.
+    """
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._amounts: dict[str, dict[str, str]] = {}
+        self._stopped = threading.Event()
+        self._silent: set[str] = set()
+        self._thread = threading.Thread(target=self._beat, name="nodes", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stopped.set()
+        self._thread.join()
+        for name in self._amounts:
+            self._server.kubectl("delete", "node", name)
+
+    def make(
+        self, name: str, *, more: dict[str, str] | None = None, labels: dict[str, str] | None = None, **spec: Any
+    ) -> None:
+        """Make a node with 4 cores, 8 GiB and other things on request."""
+        amounts = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi", **(more or {})}
+        metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
+        self._server.kubectl("create", "-f", "-", stdin=json.dumps(body))
+        self._report(name, amounts)
+        self._amounts[name] = amounts
+
+    def silence(self, name: str) -> None:
+        """Let a node report no more."""
+        self._silent.add(name)
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(BEAT_SECONDS):
+            for name, amounts in list(self._amounts.items()):
+                if name not in self._silent:
+                    self._report(name, amounts)
+
+    def _report(self, name: str, amounts: dict[str, str]) -> None:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": stamp}
+        addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
+        status = {"conditions": [condition], "addresses": addresses, "capacity": amounts, "allocatable": amounts}
+        self._server.kubectl("patch", "node", name, "--subresource=status", "-p", json.dumps({"status": status}))
