@@ -79,6 +79,9 @@ bench-peers: $(READY) ## Install those peers, each into an environment of its ow
 bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (long; BENCH_ARGS="edits --scale 0.1")
 	PYTHONPATH=tests/support $(BIN)/python bench/operator_scale.py $(BENCH_ARGS)
 
+bench-scaling: $(READY) ## Measure how soon a step of load gets another replica, on the local cluster (after make deploy)
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/scaling.py $(BENCH_ARGS)
+
 ##@ Run it
 images: $(READY) ## Build the images with docker (TORCH=cuda: the one for NVIDIA GPUs as well)
 	$(BIN)/python hack/images.py build
@@ -107,4 +110,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help

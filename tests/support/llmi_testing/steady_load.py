@@ -20,6 +20,7 @@ class Counts:
     """What became of the requests."""
 
     def __init__(self):
+        self.begun = time.time()
         self.sent = self.answered = 0
         self.failures = []
         self.slowest = 0.0
@@ -27,6 +28,7 @@ class Counts:
     def line(self, *, done):
         return json.dumps(
             {
+                "begun": self.begun,
                 "sent": self.sent,
                 "answered": self.answered,
                 "failed": len(self.failures),
