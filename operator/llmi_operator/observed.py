@@ -138,12 +138,39 @@ class Pricing:
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """What one label of a node must be."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def is_met(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels will do, as the scheduler compares them."""
+        value = labels.get(self.key)
+        if self.operator in {"In", "Exists"}:
+            return value is not None and (self.operator == "Exists" or value in self.values)
+        if self.operator in {"NotIn", "DoesNotExist"}:
+            return value is None or (self.operator == "NotIn" and value not in self.values)
+        return True
+
+
+@dataclass(frozen=True)
 class Needs:
-    """What a pod asks of a node."""
+    """What a pod asks of a node.
+
+    Attributes:
+        places: Required node affinity: all of one of them must be met; without any, every node will do.
+    """
 
     requests: Mapping[str, Decimal] = field(default_factory=dict)
     selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
+    places: tuple[tuple[Requirement, ...], ...] = ()
+
+    def accepts(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels is one of the places."""
+        return not self.places or any(all(item.is_met(labels) for item in place) for place in self.places)
 
 
 @dataclass(frozen=True)

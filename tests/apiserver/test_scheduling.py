@@ -145,6 +145,45 @@ def test_a_gpu_on_a_cordoned_node_or_behind_a_selector(space, nodes):
 
 
 @pytest.mark.usefixtures("reader")
+def test_a_gpu_of_another_product_is_named(space, nodes):
+    nodes.make("old", more={GPU: "1"}, labels={"nvidia.com/gpu.product": "Tesla-T4"})
+    nodes.make("unlabelled", more={GPU: "1"})
+    space.apply(make_body(accelerator={"products": ["NVIDIA-L4"]}))
+    assert wait_for_count(space, 2) == (
+        "0/2 nodes have a free nvidia.com/gpu of the product NVIDIA-L4: 1 is Tesla-T4, 1 has no label "
+        "nvidia.com/gpu.product. Allow Tesla-T4 in spec.accelerator.products, or add a node."
+    )
+    nodes.make("new", more={GPU: "1"}, labels={"nvidia.com/gpu.product": "NVIDIA-L4"})
+    eventually(lambda: all(pod["spec"].get("nodeName") == "new" for pod in space.list("pods")), seconds=40)
+
+
+@pytest.mark.usefixtures("reader")
+def test_gpus_whose_nodes_do_not_name_a_product(space, nodes):
+    nodes.make("unlabelled", more={GPU: "1"})
+    space.apply(make_body(accelerator={"products": ["nvidia-l4"], "platform": "gke"}))
+    assert wait_for_count(space, 1) == (
+        "0/1 nodes have a free nvidia.com/gpu of the product nvidia-l4: 1 has no label "
+        "cloud.google.com/gke-accelerator. Label the nodes, correct spec.accelerator.platform, or add a node."
+    )
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_spot_node_is_taken_first_and_an_ordinary_one_when_it_is_full(space, nodes):
+    spot_taint = {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"}
+    gpu_taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    product = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    nodes.make("ordinary", more={GPU: "4"}, labels=product, taints=[gpu_taint])
+    spot = {**product, "cloud.google.com/gke-spot": "true"}
+    nodes.make("spot", more={GPU: "1"}, labels=spot, taints=[gpu_taint, spot_taint])
+    space.apply(make_body(replicas=2, accelerator={"platform": "gke", "products": ["nvidia-l4"], "spot": True}))
+
+    def places():
+        return sorted(pod["spec"].get("nodeName", "") for pod in space.list("pods"))
+
+    eventually(lambda: places() == ["ordinary", "spot"], seconds=40)
+
+
+@pytest.mark.usefixtures("reader")
 def test_too_little_cpu_says_how_much_there_is(space, nodes):
     nodes.make("small")
     space.apply(make_body(resources={"requests": {"cpu": "64"}}))
@@ -175,6 +214,9 @@ def test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_g
             assert why.endswith(
                 "Grant the operator the role in deploy/cluster-reader, and it counts the nodes by cause."
             )
+            space.apply(make_body(accelerator={"products": ["NVIDIA-L4"]}))
+            product = "0/1 nodes can take a replica: 1 does not have the product NVIDIA-L4."
+            eventually(lambda: space.status("bert")["why"].startswith(product), seconds=40)
     finally:
         server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
         reader.start()

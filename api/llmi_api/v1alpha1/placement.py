@@ -1,11 +1,29 @@
 """What a replica asks of a node, and which nodes it may use."""
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from llmi_api.meta import DNS_SUBDOMAIN, LIST_TYPE, Model, Quantity, rules
 
+LABEL_VALUE = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+PRODUCT_LABELS = {
+    "nvidia.com/": "nvidia.com/gpu.product",
+    "amd.com/": "amd.com/gpu.product-name",
+    "gpu.intel.com/": "gpu.intel.com/product",
+    "google.com/": "cloud.google.com/gke-tpu-accelerator",
+    "aws.amazon.com/": "karpenter.k8s.aws/instance-accelerator-name",
+}
+"""Whose device it is, and the label in which their software, or the only cloud that has it, writes the product."""
+SPOT_NEEDS_PLATFORM = (
+    "accelerator.spot needs accelerator.platform: spot nodes have another label and taint on each platform."
+)
+PRODUCTS_NEED_LABEL = (
+    "accelerator.products goes with resources of "
+    f"{', '.join(vendor.rstrip('/') for vendor in PRODUCT_LABELS)} only: nodes with others carry no label that "
+    "names the product; choose them by scheduling.nodeSelector."
+)
 RESOURCE_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"
 
 
@@ -48,8 +66,28 @@ class Resources(Model):
     )
 
 
+class Platform(StrEnum):
+    """What makes the nodes, and so labels and taints them."""
+
+    GKE = "gke"
+    EKS = "eks"
+    AKS = "aks"
+    KARPENTER = "karpenter"
+
+
 class Accelerator(Model):
     """GPUs or other devices for each replica."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("!has(self.spot) || !self.spot || has(self.platform)", SPOT_NEEDS_PLATFORM),
+            (
+                "!has(self.products) || "
+                + " || ".join(f"self.resource.startsWith('{vendor}')" for vendor in PRODUCT_LABELS),
+                PRODUCTS_NEED_LABEL,
+            ),
+        )
+    )
 
     resource: str = Field(
         default="nvidia.com/gpu",
@@ -59,6 +97,36 @@ class Accelerator(Model):
         "amd.com/gpu. The taint of that name is tolerated.",
     )
     count: int = Field(default=1, ge=1, le=64, description="How many such devices each replica gets.")
+    products: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        json_schema_extra={
+            LIST_TYPE: "set",
+            "items": {"type": "string", "minLength": 1, "maxLength": 63, "pattern": LABEL_VALUE},
+        },
+        description="Products that will do, as the nodes' label names them: NVIDIA-L4 (nvidia.com/gpu.product), "
+        "nvidia-l4 with platform gke, l4 with karpenter, a VM size such as Standard_NC24ads_A100_v4 with aks. Other "
+        "nodes get no replica. Without it: any.",
+    )
+    platform: Platform | None = Field(
+        default=None,
+        description="What makes the GPU nodes: it decides which label names the product and the spot nodes, and which "
+        "taints are tolerated. karpenter is also EKS Auto Mode. Without it: the label of the device's vendor, and only "
+        "the taint that has the resource's name.",
+    )
+    spot: bool = Field(
+        default=False,
+        description="Prefer spot nodes: their taint is tolerated, and where none has room, replicas go to other nodes.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.spot and self.platform is None:
+            raise ValueError(SPOT_NEEDS_PLATFORM)
+        if self.products and not self.resource.startswith(tuple(PRODUCT_LABELS)):
+            raise ValueError(PRODUCTS_NEED_LABEL)
+        return self
 
 
 class TolerationOperator(StrEnum):

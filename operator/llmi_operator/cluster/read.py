@@ -24,7 +24,7 @@ from llmi_operator.observed import (
 )
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
 from llmi_operator.plan.quantity import parse_quantity
-from llmi_operator.status.capacity import compute_requests, read_tolerations
+from llmi_operator.status.capacity import compute_requests, read_places, read_tolerations
 from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
@@ -145,7 +145,10 @@ def read_node(body: _Body) -> NodeState:
 def read_needs(spec: _Body) -> Needs:
     """What a pod asks of a node."""
     return Needs(
-        requests=compute_requests(spec), selector=spec.get("nodeSelector") or {}, tolerations=read_tolerations(spec)
+        requests=compute_requests(spec),
+        selector=spec.get("nodeSelector") or {},
+        tolerations=read_tolerations(spec),
+        places=read_places(spec),
     )
 
 

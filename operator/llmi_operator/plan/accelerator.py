@@ -1,11 +1,61 @@
-"""From ``accelerator`` in the spec to device, resources and tolerations."""
+"""From ``accelerator`` in the spec to device, resources, tolerations and node affinity."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from llmi_api.launch import Device
-from llmi_api.v1alpha1.placement import Accelerator
+from llmi_api.v1alpha1.placement import PRODUCT_LABELS, Accelerator, Platform
 
 NVIDIA_PREFIX = "nvidia.com/"
+NVIDIA_TAINT = "nvidia.com/gpu"
+SPOT_WEIGHT = 100
+"""The heaviest: what is cheaper comes before all else that is only preferred."""
+
+
+@dataclass(frozen=True)
+class NodePool:
+    """How a platform marks its nodes.
+
+    Attributes:
+        product_labels: Labels that name an NVIDIA GPU's product; any of them will do.
+        taints: Taints of its GPU nodes beyond those that have a resource's name: key and value.
+        spot_label: Label of spot nodes and its value.
+        spot_taint: Taint of spot nodes and its value; None where the platform sets none by itself.
+    """
+
+    product_labels: tuple[str, ...]
+    spot_label: tuple[str, str]
+    spot_taint: tuple[str, str] | None = None
+    taints: tuple[tuple[str, str], ...] = ()
+
+
+NODE_POOLS = {
+    Platform.GKE: NodePool(
+        product_labels=("cloud.google.com/gke-accelerator",),
+        spot_label=("cloud.google.com/gke-spot", "true"),
+        spot_taint=("cloud.google.com/gke-spot", "true"),
+    ),
+    # The first label is a convention of node groups, which the cluster autoscaler reads; nothing sets it by itself.
+    Platform.EKS: NodePool(
+        product_labels=("k8s.amazonaws.com/accelerator", PRODUCT_LABELS[NVIDIA_PREFIX]),
+        spot_label=("eks.amazonaws.com/capacityType", "SPOT"),
+    ),
+    # Its label kubernetes.azure.com/accelerator says nvidia for all of them: the size of the VM tells the product.
+    Platform.AKS: NodePool(
+        product_labels=("node.kubernetes.io/instance-type", PRODUCT_LABELS[NVIDIA_PREFIX]),
+        spot_label=("kubernetes.azure.com/scalesetpriority", "spot"),
+        spot_taint=("kubernetes.azure.com/scalesetpriority", "spot"),
+        taints=(("sku", "gpu"),),
+    ),
+    Platform.KARPENTER: NodePool(
+        product_labels=(
+            "karpenter.k8s.aws/instance-gpu-name",
+            "eks.amazonaws.com/instance-gpu-name",
+            "karpenter.azure.com/sku-gpu-name",
+        ),
+        spot_label=("karpenter.sh/capacity-type", "spot"),
+    ),
+}
 
 
 def choose_device(accelerator: Accelerator | None) -> Device:
@@ -21,5 +71,43 @@ def make_device_amounts(accelerator: Accelerator | None) -> dict[str, str]:
 
 
 def make_tolerations(accelerator: Accelerator | None) -> list[dict[str, Any]]:
-    """Accept the taint that keeps other pods off the nodes with such devices."""
-    return [] if accelerator is None else [{"key": accelerator.resource, "operator": "Exists"}]
+    """Accept the taints that keep other pods off the nodes with such devices."""
+    if accelerator is None:
+        return []
+    tolerations = [{"key": accelerator.resource, "operator": "Exists"}]
+    if accelerator.platform is None:
+        return tolerations
+    pool = NODE_POOLS[accelerator.platform]
+    # Nodes with slices and shares of a GPU have the taint of whole ones.
+    if accelerator.resource.startswith(NVIDIA_PREFIX) and accelerator.resource != NVIDIA_TAINT:
+        tolerations.append({"key": NVIDIA_TAINT, "operator": "Exists"})
+    taints = (*pool.taints, *([pool.spot_taint] if accelerator.spot and pool.spot_taint else ()))
+    return tolerations + [
+        {"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"} for key, value in taints
+    ]
+
+
+def choose_product_labels(accelerator: Accelerator) -> tuple[str, ...]:
+    """Labels of nodes that name the device's product; a node needs one of them to have a product that was asked for."""
+    if accelerator.platform is not None and accelerator.resource.startswith(NVIDIA_PREFIX):
+        return NODE_POOLS[accelerator.platform].product_labels
+    return tuple(label for vendor, label in PRODUCT_LABELS.items() if accelerator.resource.startswith(vendor))
+
+
+def make_node_affinity(accelerator: Accelerator | None) -> dict[str, Any]:
+    """Which nodes will do, by product, and which are liked best; empty when all are alike."""
+    if accelerator is None:
+        return {}
+    affinity: dict[str, Any] = {}
+    if accelerator.products:
+        wanted = sorted(accelerator.products)
+        terms = [_make_term(label, *wanted) for label in choose_product_labels(accelerator)]
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
+    if accelerator.spot and accelerator.platform:
+        liked = {"weight": SPOT_WEIGHT, "preference": _make_term(*NODE_POOLS[accelerator.platform].spot_label)}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [liked]
+    return affinity
+
+
+def _make_term(label: str, *values: str) -> dict[str, Any]:
+    return {"matchExpressions": [{"key": label, "operator": "In", "values": list(values)}]}

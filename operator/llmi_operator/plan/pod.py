@@ -13,7 +13,7 @@ from llmi_api.launch import (
 )
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
-from llmi_operator.plan.accelerator import choose_device, make_tolerations
+from llmi_operator.plan.accelerator import choose_device, make_node_affinity, make_tolerations
 from llmi_operator.plan.cache import needs_one_node
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
 from llmi_operator.plan.names import (
@@ -192,6 +192,17 @@ def _add_scheduling(pod: dict[str, Any], resource: Resource) -> None:
         pod["tolerations"] = tolerations
     if scheduling and scheduling.priority_class_name:
         pod["priorityClassName"] = scheduling.priority_class_name
+    affinity = _make_affinity(resource)
+    if affinity:
+        pod["affinity"] = affinity
+
+
+def _make_affinity(resource: Resource) -> dict[str, Any]:
+    affinity: dict[str, Any] = {}
+    to_nodes = make_node_affinity(resource.spec.accelerator)
+    if to_nodes:
+        affinity["nodeAffinity"] = to_nodes
     if needs_one_node(resource.spec.model):
         together = {"labelSelector": {"matchLabels": make_selector(resource)}, "topologyKey": "kubernetes.io/hostname"}
-        pod["affinity"] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [together]}}
+        affinity["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [together]}
+    return affinity

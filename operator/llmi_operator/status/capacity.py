@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from llmi_operator.observed import Capacity, Needs, NodeState, PodState, Taint, Toleration
+from llmi_operator.observed import Capacity, Needs, NodeState, PodState, Requirement, Taint, Toleration
 from llmi_operator.plan.quantity import parse_quantity
 from llmi_operator.plan.rollout import Room
 
@@ -23,8 +23,10 @@ class Judgement:
     """Why one node does not take a pod.
 
     Attributes:
-        cause: One of down, cordoned, selector, taint, without, full, short, and fits if nothing here keeps it off.
-        what: The taint or the resource that it is about.
+        cause: One of down, cordoned, selector, affinity, taint, without, full, short, and fits if nothing here keeps
+            it off.
+        what: The taint or the resource that it is about; with affinity, what the node has in place of what is asked
+            for, or nothing.
         free: How much of the resource is free.
         total: How much of it the node has.
     """
@@ -45,9 +47,9 @@ class Survey:
         """The nodes with a cause."""
         return [item for item in self.nodes if item[1].cause == cause]
 
-    def count_taints(self) -> dict[str, int]:
-        """How many nodes each taint closes, the most frequent first."""
-        return dict(Counter(judgement.what for _, judgement in self.of("taint")).most_common())
+    def count(self, cause: str) -> dict[str, int]:
+        """How many nodes have a cause, by what it is about, the most frequent first."""
+        return dict(Counter(judgement.what for _, judgement in self.of(cause)).most_common())
 
 
 def survey(capacity: Capacity, needs: Needs) -> Survey:
@@ -122,6 +124,19 @@ def read_tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
     )
 
 
+def read_places(spec: Mapping[str, Any]) -> tuple[tuple[Requirement, ...], ...]:
+    """The required node affinity of a pod; what is asked of other things than labels is left to the scheduler."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return tuple(
+        tuple(
+            Requirement(item["key"], item["operator"], tuple(item.get("values") or ()))
+            for item in term.get("matchExpressions") or ()
+        )
+        for term in required.get("nodeSelectorTerms") or ()
+    )
+
+
 def _read_amounts(container: Mapping[str, Any]) -> dict[str, Decimal]:
     amounts = (container.get("resources") or {}).get("requests") or {}
     return {name: parse_quantity(amount) or Decimal(0) for name, amount in amounts.items()}
@@ -138,6 +153,9 @@ def _judge(node: NodeState, used: Amounts, needs: Needs) -> Judgement:
         return Judgement("cordoned")
     if any(node.labels.get(name) != value for name, value in needs.selector.items()):
         return Judgement("selector")
+    if not needs.accepts(node.labels):
+        asked = (item.key for place in needs.places for item in place)
+        return Judgement("affinity", next((node.labels[key] for key in asked if key in node.labels), ""))
     return Judgement("taint", taint.key) if taint else _judge_room(node, used, needs)
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from llmi_api.v1alpha1 import Reason
 from llmi_operator.observed import Capacity, Needs
 from llmi_operator.parse import Resource
+from llmi_operator.plan.accelerator import choose_product_labels
 from llmi_operator.plan.resources import build_resources
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.capacity import Judgement, Survey, survey
@@ -23,6 +24,8 @@ _ELSEWHERE = re.compile(
     r"volume node affinity conflict|PersistentVolume's node affinity|no available volume zone", re.IGNORECASE
 )
 RECHECK_SECONDS = 30
+NAMED = 3
+"""So many products are named; then others are counted."""
 GRANT = " Grant the operator the role in deploy/cluster-reader, and it counts the nodes by cause."
 
 
@@ -103,7 +106,11 @@ def _explain_exactly(seen: Survey, needs: Needs, resource: Resource) -> str:
     wanted = f"{needs.requests[device]:f} free {device}" if device else ""
     if device and needs.requests[device] == 1:
         wanted = f"a free {device}"
-    begin = f"0/{count} nodes have {wanted}: " if device else f"0/{count} nodes can take a replica: "
+    begin = (
+        f"0/{count} nodes have {wanted}{_of_products(resource)}: "
+        if device
+        else f"0/{count} nodes can take a replica: "
+    )
     facts = ", ".join(_list_causes(seen, needs, resource))
     return f"{begin}{facts}. {_suggest_exactly(seen, device, resource)}"
 
@@ -121,7 +128,8 @@ def _list_causes(seen: Survey, needs: Needs, resource: Resource) -> list[str]:
             f"{format_amount(name, most.free)} of {format_amount(name, most.total)}, and a replica asks for "
             f"{format_amount(name, needs.requests[name])})"
         )
-    facts += [f"{_have(some)} the taint {taint}" for taint, some in seen.count_taints().items()]
+    facts += [_describe_product(what, some, resource) for what, some in seen.count("affinity").items()]
+    facts += [f"{_have(some)} the taint {taint}" for taint, some in seen.count("taint").items()]
     labels = _labels(resource) or "the labels that the pod selects"
     for cause, one, several in (
         ("selector", f"does not have {labels}", f"do not have {labels}"),
@@ -140,13 +148,28 @@ def _describe_full(nodes: list[Judgement]) -> str:
     return f"all {total:f} in use" if free == 0 else f"{free:f} of {total:f} free"
 
 
+def _describe_product(what: str, count: int, resource: Resource) -> str:
+    accelerator = resource.spec.accelerator
+    if accelerator is None or not accelerator.products:
+        return f"{count} {'does' if count == 1 else 'do'} not fit the node affinity that the pod was given"
+    if what:
+        return f"{count} {'is' if count == 1 else 'are'} {what}"
+    return f"{_have(count)} no label {' or '.join(choose_product_labels(accelerator))}"
+
+
 def _suggest_exactly(seen: Survey, device: str | None, resource: Resource) -> str:
     steps = []
     if seen.of("full"):
         steps.append("free one" if device and not any(item.free for _, item in seen.of("full")) else "free more")
     if seen.of("short"):
         steps.append("lower spec.resources.requests")
-    taints = list(seen.count_taints())
+    others = list(filter(None, seen.count("affinity")))
+    if others and _products(resource):
+        steps.append(f"allow {_one_of(others)} in spec.accelerator.products")
+    elif seen.of("affinity") and _products(resource):
+        platform = resource.spec.accelerator and resource.spec.accelerator.platform
+        steps += ["label the nodes", f"{'correct' if platform else 'set'} spec.accelerator.platform"]
+    taints = list(seen.count("taint"))
     if taints:
         steps.append(f"tolerate {' or '.join(taints[:3])} in spec.scheduling.tolerations")
     if seen.of("selector"):
@@ -180,7 +203,7 @@ def _explain_part(count: int, fact: str, resource: Resource) -> str:
         taint = re.search(r"\{([^:}]+)", fact)
         return f"{_have(count)} the taint {taint[1]}" if taint else f"{_have(count)} a taint that is not tolerated"
     if "node affinity/selector" in fact:
-        wanted = _labels(resource)
+        wanted = " and ".join(filter(None, (_labels(resource), _of_products(resource).removeprefix(" of "))))
         return f"{count} {do} not have {wanted}" if wanted else f"{count} {do} not fit the replica's volume"
     if "unschedulable" in fact:
         return f"{count} {are} closed for new pods"
@@ -205,7 +228,8 @@ def _suggest(parts: list[tuple[int, str]], resource: Resource) -> str:
     if "Insufficient" in facts:
         return "Lower spec.resources.requests, free room, or add a node."
     if "node affinity/selector" in facts:
-        return "Correct spec.scheduling.nodeSelector, or label a node so."
+        fields = " or ".join(_find_place_fields(resource)) or "spec.scheduling.nodeSelector"
+        return f"Correct {fields}, or label a node so."
     if "untolerated taint" in facts:
         return "Tolerate the taint in spec.scheduling.tolerations, or add a node without it."
     return "See the nodes with kubectl get nodes."
@@ -221,6 +245,25 @@ def format_amount(name: str, amount: Decimal) -> str:
 
 def _selects(resource: Resource) -> dict[str, str]:
     return (resource.spec.scheduling.node_selector if resource.spec.scheduling else None) or {}
+
+
+def _products(resource: Resource) -> list[str]:
+    return sorted((resource.spec.accelerator.products if resource.spec.accelerator else None) or ())
+
+
+def _of_products(resource: Resource) -> str:
+    products = _products(resource)
+    return f" of the product {_one_of(products)}" if products else ""
+
+
+def _one_of(names: list[str]) -> str:
+    shown = names if len(names) <= NAMED else [*names[: NAMED - 1], f"{len(names) - NAMED + 1} others"]
+    return " or ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def _find_place_fields(resource: Resource) -> list[str]:
+    used = {"spec.accelerator.products": _products(resource), "spec.scheduling.nodeSelector": _selects(resource)}
+    return [name for name, value in used.items() if value]
 
 
 def _labels(resource: Resource) -> str:

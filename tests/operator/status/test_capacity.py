@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmi_operator.observed import Capacity, Needs, NodeState, Taint, Toleration
+from llmi_operator.observed import Capacity, Needs, NodeState, Requirement, Taint, Toleration
 from llmi_operator.plan.rollout import Room
-from llmi_operator.status.capacity import compute_requests, find_room, read_tolerations, sum_requests, survey
+from llmi_operator.status.capacity import (
+    compute_requests,
+    find_room,
+    read_places,
+    read_tolerations,
+    sum_requests,
+    survey,
+)
 from llmi_testing.observations import pod, ready_pod
 from llmi_testing.situations import GPU, gpus, node
 
@@ -103,3 +110,55 @@ def test_a_preference_keeps_nobody_off():
 def test_a_node_takes_a_pod_exactly_if_what_is_free_suffices(total, used, wanted):
     found = cause(node("a", more=gpus(total)), Needs(requests=gpus(wanted)), {GPU: Decimal(used)})
     assert found == ("without" if total == 0 else "fits" if total - used >= wanted else "full")
+
+
+def places(*terms):
+    required = {"nodeSelectorTerms": [{"matchExpressions": list(term)} for term in terms]}
+    return read_places({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
+
+
+def test_a_node_of_another_product_is_told_with_what_it_has():
+    wanted = {"key": "product", "operator": "In", "values": ["l4", "a10"]}
+    needs = Needs(requests=gpus(1), places=places([wanted]))
+    capacity = Capacity(
+        (
+            node("a", labels={"product": "l4"}, more=gpus(1)),
+            node("b", labels={"product": "t4"}, more=gpus(1)),
+            node("c", more=gpus(1)),
+        ),
+        {},
+    )
+    assert [(item.cause, item.what) for _, item in survey(capacity, needs).nodes] == [
+        ("fits", ""),
+        ("affinity", "t4"),
+        ("affinity", ""),
+    ]
+
+
+def test_one_term_is_enough_and_all_of_its_requirements_are_needed():
+    here, there = ({"key": key, "operator": "In", "values": ["x"]} for key in ("a", "b"))
+    either, both = Needs(places=places([here], [there])), Needs(places=places([here, there]))
+    assert either.accepts({"b": "x"})
+    assert not both.accepts({"b": "x"})
+    assert both.accepts({"a": "x", "b": "x"})
+
+
+def test_requirements_compare_as_the_scheduler_does():
+    def met(operator, labels, *values):
+        return Requirement("k", operator, values).is_met(labels)
+
+    assert met("Exists", {"k": ""})
+    assert not met("Exists", {})
+    assert met("DoesNotExist", {})
+    assert not met("DoesNotExist", {"k": "v"})
+    assert met("NotIn", {}, "v")
+    assert not met("NotIn", {"k": "v"}, "v")
+    assert met("NotIn", {"k": "w"}, "v")
+    # What is not known here is left to the scheduler.
+    assert met("Gt", {"k": "1"}, "5")
+
+
+def test_a_pod_without_required_affinity_takes_every_node():
+    liked = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": {}}]}}
+    assert Needs(places=read_places({"affinity": liked})).accepts({})
+    assert read_places({}) == ()

@@ -9,6 +9,7 @@ from llmi_operator.plan.pin import make_pin_key
 from llmi_testing.inference import make_resource
 
 POD = "spec.template.spec"
+NODES = f"{POD}.affinity.nodeAffinity"
 SERVER = f"{POD}.containers[server]"
 FETCH = f"{POD}.initContainers[fetch]"
 ABSENT = object()
@@ -273,6 +274,46 @@ ROWS = [
         GPU,
     ),
     Row("accelerator.count", {"accelerator": {"count": 2}}, _D, f"{SERVER}.resources.limits.nvidia%com/gpu", "2", GPU),
+    Row(
+        "accelerator.products",
+        {"accelerator": {"products": ["b", "a"]}},
+        _D,
+        f"{NODES}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms",
+        [{"matchExpressions": [{"key": "nvidia.com/gpu.product", "operator": "In", "values": ["a", "b"]}]}],
+        GPU,
+    ),
+    Row(
+        "accelerator.platform",
+        {"accelerator": {"products": ["a"], "platform": "gke"}},
+        _D,
+        f"{NODES}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key",
+        "cloud.google.com/gke-accelerator",
+        {"accelerator": {"products": ["a"]}},
+    ),
+    Row(
+        "accelerator.platform",
+        {"accelerator": {"platform": "aks"}},
+        _D,
+        f"{POD}.tolerations[1]",
+        {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+        GPU,
+    ),
+    Row(
+        "accelerator.spot",
+        {"accelerator": {"platform": "gke", "spot": True}},
+        _D,
+        f"{NODES}.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].key",
+        "cloud.google.com/gke-spot",
+        {"accelerator": {"platform": "gke"}},
+    ),
+    Row(
+        "accelerator.spot",
+        {"accelerator": {"platform": "gke", "spot": True}},
+        _D,
+        f"{POD}.tolerations[1].key",
+        "cloud.google.com/gke-spot",
+        {"accelerator": {"platform": "gke"}},
+    ),
     Row("scheduling.nodeSelector", {"scheduling": {"nodeSelector": {"a": "b"}}}, _D, f"{POD}.nodeSelector.a", "b"),
     Row("scheduling.tolerations.key", _tolerations(key="b"), _D, f"{POD}.tolerations[0].key", "b", _TOLERATED),
     Row(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmi_api import labels
+from llmi_api.v1alpha1.placement import PRODUCTS_NEED_LABEL, SPOT_NEEDS_PLATFORM
 
 MODEL = {"id": "google-bert/bert-large-uncased"}
 SMALLEST = {"model": MODEL, "task": "fill-mask"}
@@ -84,6 +85,8 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
         manifest(spec(resources={"requests": {"cpu": "1000m"}, "limits": {"cpu": 1}})),
     ),
     ("a slice of a GPU", manifest(spec(accelerator={"resource": "nvidia.com/mig-1g.10gb"}))),
+    ("one of two products, on spot nodes if there are", manifest(spec(accelerator={"products": ["nvidia-l4", "nvidia-tesla-t4"], "platform": "gke", "spot": True}))),
+    ("a TPU by its product", manifest(spec(accelerator={"resource": "google.com/tpu", "products": ["tpu-v5-lite-podslice"]}))),
     ("the longest name", manifest(SMALLEST, name="b" * 46)),
     ("a toleration of everything", manifest(spec(scheduling={"tolerations": [{"operator": "Exists"}]}))),
     ("a cache of ours", manifest(cached(size="20Gi", storageClass="fast", accessMode="ReadWriteMany", retention="Retain"))),
@@ -154,6 +157,11 @@ REFUSED: list[Refused] = [
     Refused("no GPU at all", manifest(spec(accelerator={"count": 0})), ("spec.accelerator.count",)),
     Refused("a resource that is no device", manifest(spec(accelerator={"resource": "cpu"})), ("spec.accelerator.resource",)),
     Refused("a resource without a name", manifest(spec(accelerator={"resource": "nvidia.com/gpu/"})), ("spec.accelerator.resource",)),
+    Refused("no product at all", manifest(spec(accelerator={"products": []})), ("spec.accelerator.products",)),
+    Refused("a product with a space", manifest(spec(accelerator={"products": ["NVIDIA L4"]})), ("spec.accelerator.products[0]",), by_types=False),
+    Refused("a product of a vendor that labels no nodes", manifest(spec(accelerator={"resource": "habana.ai/gaudi", "products": ["gaudi2"]})), ("spec.accelerator", PRODUCTS_NEED_LABEL)),
+    Refused("spot nodes of nobody", manifest(spec(accelerator={"spot": True})), ("spec.accelerator", SPOT_NEEDS_PLATFORM)),
+    Refused("a platform that is none", manifest(spec(accelerator={"platform": "openshift"})), ("spec.accelerator.platform",)),
     Refused("a label value of 64 characters", manifest(spec(scheduling={"nodeSelector": {"pool": "x" * 64}})), ("spec.scheduling.nodeSelector.pool",), by_types=False),
     Refused("a misspelt taint effect", manifest(spec(scheduling={"tolerations": [{"key": "a", "effect": "NoSchedul"}]})), ("spec.scheduling.tolerations[0].effect", "Unsupported value")),
     Refused("a Service of no such type", manifest(spec(service={"type": "ExternalName"})), ("spec.service.type", "Unsupported value")),

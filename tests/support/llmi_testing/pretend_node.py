@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmi_operator.observed import Needs
 from llmi_operator.plan.quantity import parse_quantity
+from llmi_operator.status.capacity import read_places
 from llmi_testing.api import Api, Body, path
 from llmi_testing.pretend_kubelet import NODE, PretendKubelet
 from llmi_testing.space import container_status, ready_status
 
 MISSING = "registry.invalid/"
-LABELS = {"disk": "fast", "pool": "a", "zone.example/x": "", "p": "x" * 63}
+LABELS = {"disk": "fast", "pool": "a", "zone.example/x": "", "p": "x" * 63, "nvidia.com/gpu.product": "NVIDIA-L4"}
 TARGET = {"kind": "Node", "name": NODE}
 ROOM = {"cpu": 1000, "memory": 2**40, "ephemeral-storage": 2**40, "nvidia.com/gpu": 64}
 
@@ -73,7 +75,8 @@ def is_scheduled(status: Body) -> bool:
 
 
 def _find_obstacle(spec: Body) -> str:
-    if spec.get("nodeSelector", {}).items() - LABELS.items():
+    fits = Needs(places=read_places(spec)).accepts(LABELS)
+    if spec.get("nodeSelector", {}).items() - LABELS.items() or not fits:
         return "node(s) didn't match Pod's node affinity/selector"
     for container in (*spec.get("initContainers", ()), *spec["containers"]):
         for name, amount in container.get("resources", {}).get("requests", {}).items():

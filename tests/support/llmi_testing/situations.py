@@ -17,6 +17,7 @@ from llmi_operator.observed import (
     Pull,
     Reading,
     Refusal,
+    Requirement,
     ServiceState,
     Taint,
 )
@@ -126,6 +127,11 @@ def _crowded() -> Capacity:
     return Capacity(nodes, {"a": gpus(2)})
 
 
+def _of_products() -> Capacity:
+    other = node("a", more=gpus(1), labels={"nvidia.com/gpu.product": "Tesla-T4"})
+    return Capacity((other, node("b", more=gpus(1)), node("c")), {})
+
+
 def _cordoned() -> Capacity:
     nodes = (node("a", more=gpus(2)), node("b", more=gpus(4), cordoned=True), node("c", more=gpus(1), ready=False))
     return Capacity(nodes, {"a": gpus(1)})
@@ -135,6 +141,7 @@ def _stuck() -> DeploymentState:
     return deployment(conditions={"Progressing": condition("False", "ProgressDeadlineExceeded")})
 
 
+L4 = (Requirement("nvidia.com/gpu.product", "In", ("NVIDIA-L4",)),)
 ONE_GPU = Needs(requests=gpus(1))
 COMMIT_A, COMMIT_B = "a" * 40, "b" * 40
 DENIED = "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu."
@@ -179,6 +186,9 @@ NODES = (
     case("GPUs on a cordoned or dead node", f"{SCHEDULING}::test_a_gpu_on_a_cordoned_node_or_behind_a_selector", observed(unschedulable(DENIED, Needs(requests=gpus(2))), capacity=_cordoned()), "Unschedulable", "0/3 nodes have 2 free nvidia.com/gpu: 1 has 1 of 2 free, 1 is cordoned, 1 is not ready. Free more, uncordon b, or add a node.", accelerator={"count": 2}),
     case("GPUs behind a selector", f"{SCHEDULING}::test_a_gpu_on_a_cordoned_node_or_behind_a_selector", observed(unschedulable(DENIED, Needs(requests=gpus(1), selector={"pool": "x"})), capacity=Capacity((node("a", more=gpus(2)),), {})), "Unschedulable", "0/1 nodes have a free nvidia.com/gpu: 1 does not have the label pool=x of spec.scheduling.nodeSelector. Correct spec.scheduling.nodeSelector, or add a node.", accelerator={}, scheduling={"nodeSelector": {"pool": "x"}}),
     case("waits for an older one's GPU", "apiserver/test_rollout.py::test_the_only_replica_on_the_only_gpu_makes_room_and_it_is_said_that_nobody_answers", observed(unschedulable(DENIED, ONE_GPU), ready_pod("old", deleting=True, revision="0", created_at=ago(900))), "Starting", "The replica bert-1-a waits for an older one to stop, which takes at most 45 s.", accelerator={}),
+    case("GPUs of another product", f"{SCHEDULING}::test_a_gpu_of_another_product_is_named", observed(unschedulable(DENIED, Needs(requests=gpus(1), places=(L4,))), capacity=_of_products()), "Unschedulable", "0/3 nodes have a free nvidia.com/gpu of the product NVIDIA-L4: 1 is Tesla-T4, 1 has no label nvidia.com/gpu.product, 1 has none. Allow Tesla-T4 in spec.accelerator.products, or add a node.", accelerator={"products": ["NVIDIA-L4"]}),
+    case("GPUs without a product", f"{SCHEDULING}::test_gpus_whose_nodes_do_not_name_a_product", observed(unschedulable(DENIED, Needs(requests=gpus(1), places=(L4,))), capacity=Capacity((node("a", more=gpus(1)),), {})), "Unschedulable", "0/1 nodes have a free nvidia.com/gpu of the product NVIDIA-L4 or Tesla-T4: 1 has no label nvidia.com/gpu.product. Label the nodes, set spec.accelerator.platform, or add a node.", accelerator={"products": ["Tesla-T4", "NVIDIA-L4"]}),
+    case("GPUs of another product, and nodes may not be read", f"{SCHEDULING}::test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_grant", observed(unschedulable("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."), capacity_denied=True), "Unschedulable", "0/2 nodes can take a replica: 2 do not have the product NVIDIA-L4. Correct spec.accelerator.products, or label a node so.", accelerator={"products": ["NVIDIA-L4"]}),
     case("nodes may not be read", f"{SCHEDULING}::test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_grant", observed(unschedulable(DENIED, ONE_GPU), capacity_denied=True), "Unschedulable", "1 has a taint that is not tolerated, 2 have no free nvidia.com/gpu", "Grant the operator the role in deploy/cluster-reader, and it counts the nodes by cause.", accelerator={}),
     case("too little CPU", f"{SCHEDULING}::test_too_little_cpu_says_how_much_there_is", observed(unschedulable("0/2 nodes are available: 2 Insufficient cpu.", Needs(requests={"cpu": Decimal(64)})), capacity=Capacity((node("a"), node("b")), {"a": {"cpu": Decimal("0.8")}})), "Unschedulable", "0/2 nodes can take a replica: 2 have too little free CPU (at most 4 of 4, and a replica asks for 64). Lower spec.resources.requests, or add a node.", **BIG),
     case("too little memory", f"{SCHEDULING}::test_too_little_memory_says_how_much_there_is", observed(unschedulable("0/1 nodes are available: 1 Insufficient memory.", Needs(requests={"memory": Decimal(3 * 2**30)})), capacity=Capacity((node("a"),), {"a": {"memory": Decimal(6 * 2**30)}})), "Unschedulable", "1 has too little free memory (2Gi of 8Gi, and a replica asks for 3Gi)"),

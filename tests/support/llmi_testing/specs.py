@@ -63,6 +63,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     **{f"resources.{side}.memory": _MEMORY for side in ("requests", "limits")},
     **{f"resources.{side}.ephemeral-storage": _DISK for side in ("requests", "limits")},
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.10gb", "google.com/tpu"),
+    "accelerator.products": (["NVIDIA-L4"], ["l4", "a100"], ["Standard_NC24ads_A100_v4", LONG_LABEL]),
     "scheduling.nodeSelector": ({"disk": "fast"}, {"pool": "a", "zone.example/x": ""}, {"p": LONG_LABEL}, NO_NODE),
     "scheduling.tolerations[].key": ("dedicated", "example.com/gpu", "nvidia.com/gpu"),
     "scheduling.tolerations[].value": ("models", "a.b", LONG_LABEL),
@@ -245,6 +246,10 @@ def _mend_resources(value: Json) -> Json:
     return value | {"limits": _drop(limits, *above)} if above and limits else value
 
 
+def _mend_accelerator(value: Json) -> Json:
+    return value if "platform" in value else _drop(value, "spot")
+
+
 def _mend_toleration(value: Json) -> Json:
     if value.get("operator") == "Exists" or "key" not in value:
         value = {**_drop(value, "value"), "operator": "Exists"}
@@ -260,6 +265,7 @@ MENDERS: dict[str, Callable[[Json], Json]] = {
     "autoscaling": _mend_autoscaling,
     "autoscaling.targets": _mend_targets,
     "resources": _mend_resources,
+    "accelerator": _mend_accelerator,
     "scheduling.tolerations[]": _mend_toleration,
 }
 """Make an object keep the rules that tie its properties together; without one, the types refuse too many examples."""
