@@ -10,19 +10,29 @@ from llmi_testing.inference import make_body
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("operator")]
 
 
-def is_refused(space):
-    """Whether a pod would be refused that passes Pod Security `restricted`."""
+def try_pod(space):
+    """What would become of a pod that passes Pod Security `restricted`."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     spec = {
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{"name": "a", "image": "a", "securityContext": security}],
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": spec}
+    return json.loads(space.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(pod)))
+
+
+def is_refused(space):
+    """Whether a pod would be refused."""
     try:
-        space.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+        try_pod(space)
     except AssertionError as error:
         return "forbidden" in str(error) or "denied" in str(error)
     return False
+
+
+def is_gated(space):
+    """Whether a pod would be held back."""
+    return "schedulingGates" in try_pod(space)["spec"]
 
 
 @pytest.fixture
@@ -30,7 +40,7 @@ def policy(space):
     """A function that puts a policy on the pods of the namespace."""
     made = []
 
-    def make(kind, spec):
+    def make(kind, spec, until=is_refused):
         api = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": space.namespace}}
         rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
         selector = {"matchLabels": {"kubernetes.io/metadata.name": space.namespace}}
@@ -41,7 +51,7 @@ def policy(space):
         for name, body in ((kind, {"matchConstraints": match, **spec}), (f"{kind}Binding", binding)):
             space.apply({**api, "kind": name, "spec": body})
             made.append(name)
-        eventually(lambda: is_refused(space), "the API server goes by the policy", seconds=60)
+        eventually(lambda: until(space), "the API server goes by the policy", seconds=60)
 
     yield make
     for kind in made:
@@ -84,6 +94,34 @@ def test_pods_that_a_policy_makes_break_pod_security(space, policy):
     why = space.wait_for_reason("bert", "PodSecurityRefused", seconds=60)
     assert "violates PodSecurity" in why
     assert "Look for a webhook that changes pods" in why
+
+
+def test_a_runtime_class_that_does_not_exist(space):
+    space.apply(make_body(scheduling={"runtimeClassName": "nvidia"}))
+    assert space.wait_for_reason("bert", "Refused", seconds=60) == (
+        "There is no RuntimeClass nvidia: correct spec.scheduling.runtimeClassName, or have the class made."
+    )
+
+
+def test_pods_that_a_queue_holds_back(space, policy):
+    """Kueue adds its gate to each pod of a Deployment that has its label; here a policy does so in its place."""
+    gate = 'Object.spec.schedulingGates{name: "kueue.x-k8s.io/admission"}'
+    policy("MutatingAdmissionPolicy", {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "mutations": [{
+            "patchType": "ApplyConfiguration",
+            "applyConfiguration": {"expression": f"Object{{spec: Object.spec{{schedulingGates: [{gate}]}}}}"},
+        }],
+    }, until=is_gated)  # fmt: skip
+    space.apply(make_body(scheduling={"queueName": "gpus"}))
+    why = space.wait_for_reason("bert", "Queued", seconds=60)
+    assert "waits in the queue gpus until Kueue admits it" in why
+    assert space.condition("bert", "Progressing")["status"] == "True"
+    assert space.need("deployment", "bert")["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    space.apply(make_body())
+    eventually(lambda: "held back by a scheduling gate" in space.status("bert")["why"])
+    assert "kueue.x-k8s.io/queue-name" not in space.need("deployment", "bert")["metadata"]["labels"]
 
 
 def test_pods_that_another_policy_refuses(space, policy):

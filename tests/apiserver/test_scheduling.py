@@ -184,6 +184,17 @@ def test_a_spot_node_is_taken_first_and_an_ordinary_one_when_it_is_full(space, n
 
 
 @pytest.mark.usefixtures("reader")
+def test_replicas_that_must_keep_apart(space, nodes):
+    nodes.make("first")
+    nodes.make("second")
+    space.apply(make_body(replicas=2, scheduling={"spread": "Required"}))
+    eventually(lambda: sorted(pod["spec"].get("nodeName", "") for pod in space.list("pods")) == ["first", "second"])
+    space.server.kubectl("cordon", "second")
+    space.patch("llmi", "bert", {"spec": {"replicas": 3}})
+    eventually(lambda: "may not have one more" in space.status("bert")["why"], seconds=40)
+
+
+@pytest.mark.usefixtures("reader")
 def test_too_little_cpu_says_how_much_there_is(space, nodes):
     nodes.make("small")
     space.apply(make_body(resources={"requests": {"cpu": "64"}}))

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     DELETING = "Deleting"
 
     PENDING = "Pending"
+    QUEUED = "Queued"
     STARTING = "Starting"
     PULLING_IMAGE = "PullingImage"
     DOWNLOADING = "Downloading"

@@ -133,6 +133,11 @@ class ModelCache(Model):
             raise ValueError(OURS_ONLY)
         return self
 
+    @property
+    def is_for_one_node(self) -> bool:
+        """Whether all replicas must run on one node, because the claim that is made can be used on one only."""
+        return self.size is not None and self.access_mode is not CacheAccessMode.READ_WRITE_MANY
+
 
 class ModelSource(Model):
     """Where the model comes from: exactly one of id, claim and image."""

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmi_api.meta import DNS_SUBDOMAIN, LIST_TYPE, Model, Quantity, rules
+from llmi_api.meta import DNS_LABEL, DNS_SUBDOMAIN, LIST_TYPE, Model, Quantity, rules
 
 LABEL_VALUE = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 PRODUCT_LABELS = {
@@ -162,6 +162,13 @@ class Toleration(Model):
     )
 
 
+class Spread(StrEnum):
+    """How strongly replicas keep apart."""
+
+    PREFERRED = "Preferred"
+    REQUIRED = "Required"
+
+
 class Scheduling(Model):
     """On which nodes the replicas may run."""
 
@@ -183,4 +190,32 @@ class Scheduling(Model):
         max_length=253,
         pattern=DNS_SUBDOMAIN,
         description="PriorityClass of the pods, which must exist. Without it: the cluster's default.",
+    )
+    runtime_class_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="RuntimeClass of the pods, which must exist, such as nvidia where containers reach GPUs only so. "
+        "Without it: the cluster's default.",
+    )
+    queue_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="LocalQueue of Kueue in the same namespace: replicas start when it admits them. Without it: at "
+        "once. Only Kueue reads it; where there is none, it holds nothing back.",
+    )
+    spread: Spread | None = Field(
+        default=None,
+        description="Keep replicas apart. Preferred: on different nodes and in different zones where there is room. "
+        "Required: no node has two more than another that selectors, products and tolerations allow; a replica waits "
+        "rather than break this. "
+        "Without it: the cluster's default.",
+    )
+    protect_from_disruption: bool = Field(
+        default=False,
+        description="Tell Karpenter and the cluster autoscaler not to move replicas for the sake of fewer nodes. It "
+        "costs what half-empty nodes cost.",
     )

@@ -46,6 +46,12 @@ ON_ITS_WAY = {
         UNSEEN,
         "Wait; if it stays, see whether an operator runs and serves this namespace.",
     ),
+    Reason.QUEUED: Explanation(
+        "A scheduling gate holds a replica back before a node is looked for, mostly Kueue's.",
+        "The replica bert-1-a waits in the queue gpus until Kueue admits it: see kubectl -n models get workloads, or "
+        "correct spec.scheduling.queueName.",
+        "Wait for the queue's quota, or name another queue.",
+    ),
     Reason.STARTING: Explanation(
         "Pods are being made, or have a node and start.", "The replicas are being started.", "Wait."
     ),

@@ -10,7 +10,7 @@ from llmi_api.v1alpha1.engine import Engine, Limits
 from llmi_api.v1alpha1.model_source import ModelSource
 from llmi_api.v1alpha1.network import Access, Service
 from llmi_api.v1alpha1.operation import Observability, Rollout, VerifyPair
-from llmi_api.v1alpha1.placement import Accelerator, Resources, Scheduling
+from llmi_api.v1alpha1.placement import Accelerator, Resources, Scheduling, Spread
 from llmi_api.v1alpha1.scaling import Autoscaling
 
 REPLICAS_OR_AUTOSCALING = "Set replicas or autoscaling, not both: the autoscaler decides how many replicas run."
@@ -21,6 +21,11 @@ _NOT_VERIFIABLE = (Task.EMBEDDINGS, Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
 
 ONLY_GENERATED = "limits.maxOutputTokens goes with task text-generation only: other tasks' answers have no length."
 LONG_INPUTS_BY_TASK = "limits.longInputs window goes with task embeddings only, and truncate not with text-generation."
+
+
+APART_ON_ONE_NODE = (
+    "scheduling.spread Required needs model.cache.accessMode ReadWriteMany: other caches are used on one node only."
+)
 
 
 class LLMInferenceSpec(Model):
@@ -42,6 +47,12 @@ class LLMInferenceSpec(Model):
                 "self.task == 'embeddings' || "
                 "(self.limits.longInputs == 'truncate' && self.task != 'text-generation')",
                 LONG_INPUTS_BY_TASK,
+            ),
+            (
+                "!has(self.scheduling) || !has(self.scheduling.spread) || self.scheduling.spread != 'Required' || "
+                "!has(self.model.cache) || !has(self.model.cache.size) || "
+                "(has(self.model.cache.accessMode) && self.model.cache.accessMode == 'ReadWriteMany')",
+                APART_ON_ONE_NODE,
             ),
         )
     )
@@ -112,4 +123,7 @@ class LLMInferenceSpec(Model):
         refuses = long_inputs is LongInputs.REFUSE or self.task is Task.EMBEDDINGS
         if not (refuses or (long_inputs is LongInputs.TRUNCATE and self.task is not Task.TEXT_GENERATION)):
             raise ValueError(LONG_INPUTS_BY_TASK)
+        must_part = self.scheduling is not None and self.scheduling.spread is Spread.REQUIRED
+        if must_part and self.model.cache is not None and self.model.cache.is_for_one_node:
+            raise ValueError(APART_ON_ONE_NODE)
         return self

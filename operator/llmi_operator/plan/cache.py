@@ -40,8 +40,7 @@ def build_cache_volume(resource: Resource, cache: ModelCache) -> dict[str, Any]:
 
 def needs_one_node(source: ModelSource) -> bool:
     """Whether all replicas must run on one node, because our claim can be used on one only."""
-    cache = source.cache
-    return cache is not None and cache.size is not None and cache.access_mode is not CacheAccessMode.READ_WRITE_MANY
+    return source.cache is not None and source.cache.is_for_one_node
 
 
 def _choose_size(wanted: str, live: str | None) -> str:

@@ -13,8 +13,7 @@ from llmi_api.launch import (
 )
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
-from llmi_operator.plan.accelerator import choose_device, make_node_affinity, make_tolerations
-from llmi_operator.plan.cache import needs_one_node
+from llmi_operator.plan.accelerator import choose_device
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
 from llmi_operator.plan.names import (
     FETCH_CONTAINER,
@@ -23,9 +22,9 @@ from llmi_operator.plan.names import (
     SERVER_CONTAINER,
     make_labels,
     make_pin_name,
-    make_selector,
 )
 from llmi_operator.plan.pin import make_pin_key, needs_pin
+from llmi_operator.plan.placement import add_placement, make_disruption_annotations
 from llmi_operator.plan.resources import build_resources
 from llmi_operator.settings import ServerDefaults
 
@@ -69,8 +68,9 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
         pod["volumes"].append(build_secret_volume(API_KEY_VOLUME, spec.access.api_key_secret, API_KEY_FILE))
     if spec.engine.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.engine.image_pull_secrets]
-    _add_scheduling(pod, resource)
-    return {"metadata": {"labels": make_labels(resource), "annotations": SCRAPE_ANNOTATIONS}, "spec": pod}
+    add_placement(pod, resource)
+    annotations = {**SCRAPE_ANNOTATIONS, **make_disruption_annotations(resource)}
+    return {"metadata": {"labels": make_labels(resource), "annotations": annotations}, "spec": pod}
 
 
 def choose_image(resource: Resource, defaults: ServerDefaults) -> str:
@@ -180,29 +180,3 @@ def _build_probe(path: str, *, period: int, timeout: int, failures: int) -> dict
         "timeoutSeconds": timeout,
         "failureThreshold": failures,
     }
-
-
-def _add_scheduling(pod: dict[str, Any], resource: Resource) -> None:
-    scheduling = resource.spec.scheduling
-    if scheduling and scheduling.node_selector:
-        pod["nodeSelector"] = dict(sorted(scheduling.node_selector.items()))
-    tolerations = make_tolerations(resource.spec.accelerator)
-    tolerations += [toleration.to_manifest() for toleration in (scheduling and scheduling.tolerations) or ()]
-    if tolerations:
-        pod["tolerations"] = tolerations
-    if scheduling and scheduling.priority_class_name:
-        pod["priorityClassName"] = scheduling.priority_class_name
-    affinity = _make_affinity(resource)
-    if affinity:
-        pod["affinity"] = affinity
-
-
-def _make_affinity(resource: Resource) -> dict[str, Any]:
-    affinity: dict[str, Any] = {}
-    to_nodes = make_node_affinity(resource.spec.accelerator)
-    if to_nodes:
-        affinity["nodeAffinity"] = to_nodes
-    if needs_one_node(resource.spec.model):
-        together = {"labelSelector": {"matchLabels": make_selector(resource)}, "topologyKey": "kubernetes.io/hostname"}
-        affinity["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [together]}
-    return affinity

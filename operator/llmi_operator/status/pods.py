@@ -107,6 +107,26 @@ def check_volume(pod: PodState, situation: Situation) -> Finding | None:
     )
 
 
+def check_gated(pod: PodState, situation: Situation) -> Finding | None:
+    """Something holds the pod back before the scheduler looks at it."""
+    condition = pod.conditions.get("PodScheduled")
+    if condition is None or condition.status == "True" or condition.reason != "SchedulingGated":
+        return None
+    scheduling = situation.resource.spec.scheduling
+    queue, namespace = scheduling and scheduling.queue_name, situation.resource.namespace
+    if queue:
+        sentence = (
+            f"The replica {pod.name} waits in the queue {queue} until Kueue admits it: see kubectl -n {namespace} get "
+            "workloads, or correct spec.scheduling.queueName."
+        )
+    else:
+        sentence = (
+            f"The replica {pod.name} is held back by a scheduling gate: see kubectl -n {namespace} get pod {pod.name} "
+            "-o yaml, and whoever set it must take it away."
+        )
+    return Finding(Reason.QUEUED, sentence, Outlook.PROGRESS)
+
+
 def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
     """No node fits the pod."""
     condition = pod.conditions.get("PodScheduled")
@@ -260,6 +280,7 @@ CHECKS: tuple[Check, ...] = (
     check_start_timeout,
     check_crash,
     check_volume,
+    check_gated,
     check_unschedulable,
     check_silence,
 )

@@ -1,5 +1,6 @@
 """Why an LLMInference is in the state it is in: ordered checks, the first that finds something wins."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,8 @@ _API_FIELDS = {
     "PodMonitor": "set spec.observability.metrics.podMonitor to false",
     "ScaledObject": "choose another spec.autoscaling",
 }
+
+_RUNTIME_CLASS = re.compile(r"RuntimeClass \"([^\"]+)\" not found")
 
 Rule = Callable[[Observed, Situation], Finding | None]
 
@@ -153,6 +156,14 @@ def rule_pods_not_made(observed: Observed, situation: Situation) -> Finding | No
             Reason.POD_SECURITY_REFUSED,
             f"Pod Security of the namespace refuses the pods: {text[text.index('violates PodSecurity') :]}. Look for a "
             f"webhook that changes pods, or for an edit of the Deployment {situation.resource.name}.",
+            Outlook.FAULT,
+        )
+    runtime_class = _RUNTIME_CLASS.search(text)
+    if runtime_class:
+        return Finding(
+            Reason.REFUSED,
+            f"There is no RuntimeClass {runtime_class[1]}: correct spec.scheduling.runtimeClassName, or have the class "
+            "made.",
             Outlook.FAULT,
         )
     if any(f" usage per {kind}" in text or f" ratio per {kind}" in text for kind in ("Container", "Pod")):

@@ -205,6 +205,8 @@ def _explain_part(count: int, fact: str, resource: Resource) -> str:
     if "node affinity/selector" in fact:
         wanted = " and ".join(filter(None, (_labels(resource), _of_products(resource).removeprefix(" of "))))
         return f"{count} {do} not have {wanted}" if wanted else f"{count} {do} not fit the replica's volume"
+    if "topology spread" in fact:
+        return f"{count} may not have one more while {'another has' if count == 1 else 'others have'} fewer"
     if "unschedulable" in fact:
         return f"{count} {are} closed for new pods"
     return f"{count} {fact}"
@@ -230,6 +232,8 @@ def _suggest(parts: list[tuple[int, str]], resource: Resource) -> str:
     if "node affinity/selector" in facts:
         fields = " or ".join(_find_place_fields(resource)) or "spec.scheduling.nodeSelector"
         return f"Correct {fields}, or label a node so."
+    if "topology spread" in facts:
+        return "Set spec.scheduling.spread to Preferred, or add a node."
     if "untolerated taint" in facts:
         return "Tolerate the taint in spec.scheduling.tolerations, or add a node without it."
     return "See the nodes with kubectl get nodes."

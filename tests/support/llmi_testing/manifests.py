@@ -9,6 +9,7 @@ from typing import Any
 
 from llmi_api import labels
 from llmi_api.v1alpha1.placement import PRODUCTS_NEED_LABEL, SPOT_NEEDS_PLATFORM
+from llmi_api.v1alpha1.spec import APART_ON_ONE_NODE
 
 MODEL = {"id": "google-bert/bert-large-uncased"}
 SMALLEST = {"model": MODEL, "task": "fill-mask"}
@@ -101,6 +102,8 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a load balancer with everything", manifest(balancer(loadBalancerClass="service.k8s.aws/nlb", loadBalancerSourceRanges=["10.0.0.0/8"], annotations={"a.example.com/b": "c"}))),
     ("a known answer", manifest(spec(verify=[{"input": "Paris is in [MASK].", "expect": "france"}]))),
     ("a PodMonitor with labels", manifest(spec(observability={"metrics": {"podMonitor": True, "labels": {"release": "p"}}, "logs": {"level": "debug"}}))),
+    ("a place that is spread, queued, protected and run otherwise", manifest(spec(scheduling={"spread": "Required", "queueName": "gpus", "protectFromDisruption": True, "runtimeClassName": "nvidia"}))),
+    ("replicas apart with a cache for many nodes", manifest({**cached(size="20Gi", accessMode="ReadWriteMany"), "scheduling": {"spread": "Required"}})),
     ("a priority and a pause", manifest(spec(scheduling={"priorityClassName": "high"}, paused=True))),
 ]  # fmt: skip
 
@@ -204,6 +207,10 @@ REFUSED: list[Refused] = [
     Refused("no known answers", manifest(spec(verify=[])), ("spec.verify",)),
     Refused("a question without an answer", manifest(spec(verify=[{"input": "a", "expect": ""}])), ("spec.verify[0].expect",)),
     Refused("an unknown log level", manifest(spec(observability={"logs": {"level": "loud"}})), ("spec.observability.logs.level", "Unsupported value")),
+    Refused("a runtime class with capitals", manifest(spec(scheduling={"runtimeClassName": "NVIDIA"})), ("spec.scheduling.runtimeClassName",)),
+    Refused("a queue with a dot", manifest(spec(scheduling={"queueName": "a.b"})), ("spec.scheduling.queueName",)),
+    Refused("a spread that is none", manifest(spec(scheduling={"spread": "Zone"})), ("spec.scheduling.spread",)),
+    Refused("replicas apart with a cache on one node", manifest({**cached(size="20Gi"), "scheduling": {"spread": "Required"}}), ("spec", APART_ON_ONE_NODE)),
     Refused("a priority with capitals", manifest(spec(scheduling={"priorityClassName": "High"})), ("spec.scheduling.priorityClassName",)),
 ]  # fmt: skip
 

@@ -67,6 +67,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "scheduling.nodeSelector": ({"disk": "fast"}, {"pool": "a", "zone.example/x": ""}, {"p": LONG_LABEL}, NO_NODE),
     "scheduling.tolerations[].key": ("dedicated", "example.com/gpu", "nvidia.com/gpu"),
     "scheduling.tolerations[].value": ("models", "a.b", LONG_LABEL),
+    "scheduling.runtimeClassName": ("nvidia", "a.b"),
+    "scheduling.queueName": ("gpus", LONG_LABEL),
     "scheduling.priorityClassName": ("system-cluster-critical", "a.b"),
     "service.annotations": ({}, {"example.com/internal": "true", "x": "y" * 1024}),
     "service.loadBalancerClass": ("internal", "example.com/internal"),
@@ -207,6 +209,9 @@ def _mend_spec(value: Json) -> Json:
     value = _drop(value, "replicas") if "autoscaling" in value else value
     if value["task"] != "text-generation" and "limits" in value:
         value = {**value, "limits": _drop(value["limits"], "maxOutputTokens")}
+    cache = value["model"].get("cache", {})
+    if "scheduling" in value and "size" in cache and cache.get("accessMode") != "ReadWriteMany":
+        value = {**value, "scheduling": _drop(value["scheduling"], "spread")}
     return _drop(value, "verify") if value["task"] == "embeddings" else value
 
 
