@@ -100,6 +100,7 @@ class NodeState:
 
     Attributes:
         allocatable: What pods may ask for in all, by resource name.
+        devices: What it has of resources that are devices, be they healthy or not.
         addresses: Where it is reached, an address from outside first.
     """
 
@@ -109,6 +110,7 @@ class NodeState:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     allocatable: Mapping[str, Decimal] = field(default_factory=dict)
+    devices: Mapping[str, Decimal] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
 
 

@@ -129,7 +129,6 @@ def read_node(body: _Body) -> NodeState:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     ready = _read_conditions(body).get("Ready")
     taints = spec.get("taints") or ()
-    amounts = {name: parse_quantity(amount) for name, amount in (status.get("allocatable") or {}).items()}
     by_type = {item["type"]: item["address"] for item in reversed(status.get("addresses") or ())}
     return NodeState(
         name=body["metadata"]["name"],
@@ -137,9 +136,15 @@ def read_node(body: _Body) -> NodeState:
         cordoned=bool(spec.get("unschedulable")),
         labels=body["metadata"].get("labels") or {},
         taints=tuple(Taint(item["key"], item.get("value", ""), item["effect"]) for item in taints),
-        allocatable={name: amount for name, amount in amounts.items() if amount is not None},
+        allocatable=_read_amounts(status.get("allocatable")),
+        devices={name: amount for name, amount in _read_amounts(status.get("capacity")).items() if "/" in name},
         addresses=tuple(by_type[kind] for kind in ("ExternalIP", "InternalIP", "ExternalDNS") if kind in by_type),
     )
+
+
+def _read_amounts(amounts: _Body | None) -> dict[str, Decimal]:
+    read = {name: parse_quantity(amount) for name, amount in (amounts or {}).items()}
+    return {name: amount for name, amount in read.items() if amount is not None}
 
 
 def read_needs(spec: _Body) -> Needs:

@@ -23,8 +23,8 @@ class Judgement:
     """Why one node does not take a pod.
 
     Attributes:
-        cause: One of down, cordoned, selector, affinity, taint, without, full, short, and fits if nothing here keeps
-            it off.
+        cause: One of down, cordoned, selector, affinity, taint, without, broken, full, short, and fits if nothing
+            here keeps it off.
         what: The taint or the resource that it is about; with affinity, what the node has in place of what is asked
             for, or nothing.
         free: How much of the resource is free.
@@ -145,7 +145,8 @@ def _read_amounts(container: Mapping[str, Any]) -> dict[str, Decimal]:
 def _judge(node: NodeState, used: Amounts, needs: Needs) -> Judgement:
     lacking = next((name for name in needs.requests if "/" in name and not node.allocatable.get(name)), None)
     if lacking:
-        return Judgement("without", lacking)
+        there = node.devices.get(lacking, Decimal(0))
+        return Judgement("broken", lacking, total=there) if there else Judgement("without", lacking)
     taint = _find_taint(node, needs.tolerations)
     if not node.ready or (taint and taint.key in _SICK):
         return Judgement("down")

@@ -120,6 +120,12 @@ def _list_causes(seen: Survey, needs: Needs, resource: Resource) -> list[str]:
     full, short = [item for _, item in seen.of("full")], [item for _, item in seen.of("short")]
     if full:
         facts.append(f"{_have(len(full))} {_describe_full(full)}")
+    for node, item in seen.of("broken"):
+        facts.append(
+            f"{node.name} has {item.total:f}, none of them healthy"
+            if item.total > 1
+            else f"that of {node.name} is not healthy"
+        )
     for name in sorted({item.what for item in short}):
         most = max((item for item in short if item.what == name), key=lambda item: item.free)
         some = sum(item.what == name for item in short)
@@ -174,6 +180,8 @@ def _suggest_exactly(seen: Survey, device: str | None, resource: Resource) -> st
         steps.append(f"tolerate {' or '.join(taints[:3])} in spec.scheduling.tolerations")
     if seen.of("selector"):
         steps.append("correct spec.scheduling.nodeSelector" if _selects(resource) else "label a node so")
+    if seen.of("broken"):
+        steps.append(f"see to the driver and the device plugin on {seen.of('broken')[0][0].name}")
     if seen.of("cordoned"):
         steps.append(f"uncordon {seen.of('cordoned')[0][0].name}")
     steps.append("add a node")

@@ -85,6 +85,13 @@ def test_a_node_that_is_down_or_cordoned_is_so_whatever_else_is_wrong_with_it():
     assert cause(node("a"), needs) == "short"
 
 
+def test_a_node_whose_devices_all_fell_off_is_told_from_one_that_has_none():
+    needs = Needs(requests=gpus(1))
+    there = Capacity((node("a", devices=gpus(2), more=gpus(0)), node("b", devices=gpus(2))), {})
+    assert [(item.cause, item.total) for _, item in survey(there, needs).nodes] == [("broken", 2), ("broken", 2)]
+    assert cause(node("c"), needs) == "without"
+
+
 def test_a_toleration_opens_a_tainted_node():
     needs = Needs(tolerations=(Toleration("spot", "Exists", "", ""),))
     assert cause(node("a", taint="spot"), Needs()) == "taint"

@@ -132,6 +132,11 @@ def _of_products() -> Capacity:
     return Capacity((other, node("b", more=gpus(1)), node("c")), {})
 
 
+def _fallen_off() -> Capacity:
+    broken = (node("b", devices=gpus(1)), node("c", devices=gpus(4)))
+    return Capacity((node("a", more=gpus(2)), *broken), {"a": gpus(2)})
+
+
 def _cordoned() -> Capacity:
     nodes = (node("a", more=gpus(2)), node("b", more=gpus(4), cordoned=True), node("c", more=gpus(1), ready=False))
     return Capacity(nodes, {"a": gpus(1)})
@@ -192,6 +197,7 @@ NODES = (
     case("GPUs of another product", f"{SCHEDULING}::test_a_gpu_of_another_product_is_named", observed(unschedulable(DENIED, Needs(requests=gpus(1), places=(L4,))), capacity=_of_products()), "Unschedulable", "0/3 nodes have a free nvidia.com/gpu of the product NVIDIA-L4: 1 is Tesla-T4, 1 has no label nvidia.com/gpu.product, 1 has none. Allow Tesla-T4 in spec.accelerator.products, or add a node.", accelerator={"products": ["NVIDIA-L4"]}),
     case("GPUs without a product", f"{SCHEDULING}::test_gpus_whose_nodes_do_not_name_a_product", observed(unschedulable(DENIED, Needs(requests=gpus(1), places=(L4,))), capacity=Capacity((node("a", more=gpus(1)),), {})), "Unschedulable", "0/1 nodes have a free nvidia.com/gpu of the product NVIDIA-L4 or Tesla-T4: 1 has no label nvidia.com/gpu.product. Label the nodes, set spec.accelerator.platform, or add a node.", accelerator={"products": ["Tesla-T4", "NVIDIA-L4"]}),
     case("GPUs of another product, and nodes may not be read", f"{SCHEDULING}::test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_grant", observed(unschedulable("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."), capacity_denied=True), "Unschedulable", "0/2 nodes can take a replica: 2 do not have the product NVIDIA-L4. Correct spec.accelerator.products, or label a node so.", accelerator={"products": ["NVIDIA-L4"]}),
+    case("GPUs that fell off", "cluster/test_gpu_pools.py::test_a_shortage_is_counted_a_gpu_that_fell_off_is_named_and_its_return_is_seen", observed(unschedulable(DENIED, ONE_GPU), capacity=_fallen_off()), "Unschedulable", "0/3 nodes have a free nvidia.com/gpu: 1 has all 2 in use, that of b is not healthy, c has 4, none of them healthy. Free one, see to the driver and the device plugin on b, or add a node.", accelerator={}),
     case("nodes have a replica already", f"{SCHEDULING}::test_replicas_that_must_keep_apart", observed(unschedulable("0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints."), capacity=Capacity((node("a"),), {})), "Unschedulable", "0/1 nodes can take a replica: 1 may not have one more while another has fewer. Set spec.scheduling.spread to Preferred, or add a node.", scheduling={"spread": "Required"}),
     case("nodes may not be read", f"{SCHEDULING}::test_without_the_right_to_read_nodes_the_sentence_is_coarser_and_names_the_grant", observed(unschedulable(DENIED, ONE_GPU), capacity_denied=True), "Unschedulable", "1 has a taint that is not tolerated, 2 have no free nvidia.com/gpu", "Grant the operator the role in deploy/cluster-reader, and it counts the nodes by cause.", accelerator={}),
     case("too little CPU", f"{SCHEDULING}::test_too_little_cpu_says_how_much_there_is", observed(unschedulable("0/2 nodes are available: 2 Insufficient cpu.", Needs(requests={"cpu": Decimal(64)})), capacity=Capacity((node("a"), node("b")), {"a": {"cpu": Decimal("0.8")}})), "Unschedulable", "0/2 nodes can take a replica: 2 have too little free CPU (at most 4 of 4, and a replica asks for 64). Lower spec.resources.requests, or add a node.", **BIG),
