@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 MAX_PHASES = 32
+MAX_PRECISIONS = 8
 
 
 class Stage(StrEnum):
@@ -42,6 +43,11 @@ class ReadinessReport(BaseModel):
     )
     predicted_memory_bytes: Bytes | None = Field(
         default=None, description="Memory that was predicted from the files before loading."
+    )
+    predicted_by_precision: dict[str, Bytes] = Field(
+        default={},
+        max_length=MAX_PRECISIONS,
+        description="The same for each number format that the owner could choose: float32, bfloat16 and others.",
     )
     measured_memory_bytes: Bytes | None = Field(
         default=None, description="Most memory used so far: of the process, or of the device if it is a GPU."

@@ -53,10 +53,22 @@ class StartupStatus(Model):
     answered: str | None = Field(default=None, max_length=16, description="From creation to the first answer: all.")
 
 
+class PrecisionMemory(Model):
+    """Memory of one replica, predicted for each precision that its model and device could have."""
+
+    float32: int | None = Field(default=None, ge=0, description="In float32, in bytes.")
+    bfloat16: int | None = Field(default=None, ge=0, description="In bfloat16, in bytes.")
+    float16: int | None = Field(default=None, ge=0, description="In float16, in bytes.")
+    int8: int | None = Field(default=None, ge=0, description="In int8, in bytes.")
+
+
 class MemoryStatus(Model):
     """Memory of one replica: what was predicted from the files, and what was measured."""
 
     predicted_bytes: int | None = Field(default=None, ge=0, description="Predicted before loading, in bytes.")
+    by_precision: PrecisionMemory | None = Field(
+        default=None, description="What was predicted for each spec.engine.precision, to choose by."
+    )
     measured_bytes: int | None = Field(default=None, ge=0, description="Most that was used, in bytes.")
 
 

@@ -1,9 +1,10 @@
 """How long the latest start of a replica took, phase by phase, and what memory it came to."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from llmi_api.readiness import ReadinessReport, Stage
-from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, StartupStatus
+from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory, StartupStatus
 from llmi_operator.observed import ContainerState, Observed, PodState
 from llmi_operator.status.progress import describe_rate, describe_seconds
 from llmi_operator.status.reports import read_fetch
@@ -46,7 +47,9 @@ def compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemorySt
     if report is None or report.stage is not Stage.READY or told:
         return previous.memory
     return MemoryStatus(
-        predicted_bytes=_round(report.predicted_memory_bytes), measured_bytes=_round(report.measured_memory_bytes)
+        predicted_bytes=_round(report.predicted_memory_bytes),
+        by_precision=_read_precisions(report.predicted_by_precision),
+        measured_bytes=_round(report.measured_memory_bytes),
     )
 
 
@@ -108,6 +111,12 @@ def _sum_phases(report: ReadinessReport, *, warm: bool) -> float:
 
 def _between(first: datetime | None, second: datetime | None) -> str | None:
     return describe_seconds((second - first).total_seconds()) if first and second else None
+
+
+def _read_precisions(predicted: Mapping[str, int]) -> PrecisionMemory | None:
+    """A server that is newer than this operator may know more formats, an older one tells of none."""
+    known = {name: _round(size) for name, size in predicted.items() if name in PrecisionMemory.model_fields}
+    return PrecisionMemory(**known) if known else None
 
 
 def _round(amount: int | None) -> int | None:

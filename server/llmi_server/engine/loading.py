@@ -13,6 +13,7 @@ from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.encoder.family import NotOursError, is_ours
 from llmi_server.engine.heap import returned_at_once
+from llmi_server.engine.memory import MemoryNeeds, refuse_if_too_large
 from llmi_server.engine.precision import choose_device, choose_on_cpu, choose_precision, precision_unsupported
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
@@ -31,17 +32,7 @@ if TYPE_CHECKING:
     from llmi_server.engine.padding_free_engine import PaddingFreeEngine
 
 _LoadedT = TypeVar("_LoadedT")
-_MIB = 1 << 20
-_RUNTIME_BYTES = 350 * _MIB
-"""What Python, PyTorch and Transformers take besides the weights."""
-
-_SHARE_OF_OVERHEAD = 10
-"""Of the weights, what their layout for the processor and the work on a batch take besides: one in so many parts."""
-
 _CPU_TOKENS_PER_THREAD = 512
-_ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2, Precision.INT8: 4}
-"""Of int8 those numbers that stay as they are: tables, norms and heads."""
-
 _AUTO_CLASSES = {
     Task.FILL_MASK: "AutoModelForMaskedLM",
     Task.TEXT_CLASSIFICATION: "AutoModelForSequenceClassification",
@@ -136,9 +127,11 @@ def _prepare(request: LoadRequest, watcher: LoadWatcher, *, own: bool) -> _Prepa
     found = _inspect(request)
     threads = request.threads or usable_cpus()
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    needs = _memory_needs(request, found)
     bf16 = own and computes_bfloat16() and is_ours(found.config, request.task)
     if request.device is not Device.CUDA:
-        _refuse_if_too_large(found, choose_on_cpu(request.precision, bf16=bf16), request, free_memory_bytes(), watcher)
+        expected, free = choose_on_cpu(request.precision, bf16=bf16), free_memory_bytes()
+        refuse_if_too_large(needs, expected, on_gpu=False, free=free, watcher=watcher)
     reading = read_ahead(found.weights, watcher)
     watcher.enter_phase("imports")
     import torch  # noqa: PLC0415 - seconds of import, after everything that can fail fast
@@ -148,7 +141,7 @@ def _prepare(request: LoadRequest, watcher: LoadWatcher, *, own: bool) -> _Prepa
     bf16 = bf16 if device == "cpu" else torch.cuda.is_bf16_supported()
     precision = choose_precision(request.precision, device, bf16=bf16)
     if device == "cuda":
-        _refuse_if_too_large(found, precision, request, torch.cuda.mem_get_info()[0], watcher)
+        refuse_if_too_large(needs, precision, on_gpu=True, free=torch.cuda.mem_get_info()[0], watcher=watcher)
     return _Prepared(request=request, found=found, threads=threads, device=device, precision=precision, reading=reading)
 
 
@@ -261,25 +254,9 @@ def _inspect(request: LoadRequest) -> _Inspected:
     )
 
 
-def _refuse_if_too_large(
-    found: _Inspected, precision: Precision, request: LoadRequest, free: int, watcher: LoadWatcher
-) -> None:
-    weights = _weight_bytes(found, precision)
-    more = request.more_bytes(found.config, _ELEMENT_BYTES[precision]) if request.more_bytes else 0
-    needed = weights + weights // _SHARE_OF_OVERHEAD + more + _RUNTIME_BYTES
-    watcher.predict(memory_bytes=needed)
-    if needed > free:
-        raise StartupError(
-            FailureCode.OUT_OF_MEMORY,
-            f"The model needs about {needed // _MIB} MiB of memory in {precision} ({weights // _MIB} MiB of it weights"
-            f"{f', {more // _MIB} MiB to generate' if more else ''}) and {free // _MIB} MiB are free.",
-            next_step=f"Raise the memory limit above {needed * 5 // 4 // _MIB} MiB, or choose a smaller model.",
-        )
-
-
-def _weight_bytes(found: _Inspected, precision: Precision) -> int:
-    in_layers = 1 if precision is Precision.INT8 else _ELEMENT_BYTES[precision]
-    return files.weight_bytes(found.weights, _ELEMENT_BYTES[precision], in_layers)
+def _memory_needs(request: LoadRequest, found: _Inspected) -> MemoryNeeds:
+    generates = request.task is Task.TEXT_GENERATION
+    return MemoryNeeds(weights=found.weights, config=found.config, generates=generates, more_bytes=request.more_bytes)
 
 
 def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -361,7 +338,7 @@ def _facts(prepared: _Prepared, *, engine: str, labels: tuple[str, ...], problem
         engine=engine,
         device=prepared.device,
         precision=prepared.precision,
-        weight_bytes=_weight_bytes(found, prepared.precision),
+        weight_bytes=_memory_needs(prepared.request, found).weight_bytes(prepared.precision),
         max_tokens=found.max_tokens,
         preferred_batch_tokens=_CPU_TOKENS_PER_THREAD * prepared.threads if on_cpu else request.max_batch_tokens,
         labels=labels,

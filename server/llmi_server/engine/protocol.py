@@ -1,6 +1,6 @@
 """What the rest of the server knows about an engine. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -135,8 +135,8 @@ class LoadWatcher(Protocol):
         """Take note that a phase begins and the one before ended."""
         ...
 
-    def predict(self, *, memory_bytes: int) -> None:
-        """Take note of how much memory the model will take."""
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
+        """Take note of how much memory the model will take, and would take in each precision that it could have."""
         ...
 
     def expect(self, total_bytes: int) -> None:

@@ -134,8 +134,8 @@ class EngineClient:
                     return loaded
                 case PhaseBegins(name):
                     watcher.enter_phase(name)
-                case MemoryPredicted(count):
-                    watcher.predict(memory_bytes=count)
+                case MemoryPredicted(count, by_precision):
+                    watcher.predict(memory_bytes=count, by_precision=by_precision)
                 case BytesExpected(count):
                     watcher.expect(count)
                 case BytesRead(count):

@@ -10,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -75,9 +76,9 @@ class Told:
         """Tell that a phase begins."""
         self.send(PhaseBegins(name))
 
-    def predict(self, *, memory_bytes: int) -> None:
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
         """Tell how much memory the model will take."""
-        self.send(MemoryPredicted(memory_bytes))
+        self.send(MemoryPredicted(memory_bytes, dict(by_precision)))
 
     def expect(self, total_bytes: int) -> None:
         """Tell how many bytes are to be read."""

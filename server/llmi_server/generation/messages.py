@@ -67,9 +67,10 @@ class PhaseBegins:
 
 @dataclass(frozen=True)
 class MemoryPredicted:
-    """The model will take this much."""
+    """The model will take this much, and would take so much in each precision."""
 
     count: int
+    by_precision: dict[str, int]
 
 
 @dataclass(frozen=True)

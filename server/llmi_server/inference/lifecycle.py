@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from llmi_api.readiness import ReadinessReport, Stage
@@ -50,6 +51,7 @@ class Lifecycle:
         self.stage = Stage.LOADING
         self.phase_seconds: dict[str, float] = {}
         self.predicted_memory_bytes: int | None = None
+        self.predicted_by_precision: dict[str, int] = {}
         self.total_bytes: int | None = None
         self.done_bytes = 0
 
@@ -73,9 +75,9 @@ class Lifecycle:
         self._end_phase()
         self._phase, self._phase_began = name, time.monotonic()
 
-    def predict(self, *, memory_bytes: int) -> None:
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
         """Note how much memory the model will take, as its files tell."""
-        self.predicted_memory_bytes = memory_bytes
+        self.predicted_memory_bytes, self.predicted_by_precision = memory_bytes, dict(by_precision)
 
     def expect(self, total_bytes: int) -> None:
         """Note how many bytes of weights are to be read, which begins now."""
@@ -98,6 +100,7 @@ class Lifecycle:
             bytes_per_second=self._read_rate,
             phase_seconds=dict(self.phase_seconds),
             predicted_memory_bytes=self.predicted_memory_bytes,
+            predicted_by_precision=self.predicted_by_precision,
             measured_memory_bytes=self.measured_memory_bytes(),
             device=facts and facts.device,
             precision=facts and facts.precision,

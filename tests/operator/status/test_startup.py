@@ -1,7 +1,7 @@
 import dataclasses
 
 from llmi_api.readiness import ReadinessReport, Stage
-from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus
+from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory
 from llmi_operator.status.startup import choose_whom_to_ask, compute_memory, compute_startup
 from llmi_testing.observations import ago, condition, container, end, fetched, observed, pod, ready_pod, running
 
@@ -12,6 +12,7 @@ DONE = ReadinessReport(
     phase="ready",
     phase_seconds=PHASES,
     predicted_memory_bytes=3 * 2**20 + 5,
+    predicted_by_precision={"float32": 3 * 2**20 + 5, "int8": 2**20, "float4": 7},
     measured_memory_bytes=2**30,
 )
 
@@ -37,7 +38,9 @@ def test_what_the_server_measured_makes_up_the_rest():
     assert (status.startup.loaded, status.startup.warmed) == ("5.5s", "1s")
     # Its container began 30 s after the pod.
     assert status.startup.answered == "36.5s"
-    assert status.memory == MemoryStatus(predicted_bytes=3 * 2**20, measured_bytes=2**30)
+    # What an operator of this version does not know it leaves out.
+    choices = PrecisionMemory(float32=3 * 2**20, int8=2**20)
+    assert status.memory == MemoryStatus(predicted_bytes=3 * 2**20, by_precision=choices, measured_bytes=2**30)
 
 
 def test_without_its_word_the_time_until_ready_is_told():

@@ -13,6 +13,7 @@ from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine import loading
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.errors import StartupError
+from llmi_server.model import files
 from llmi_server.tasks.rerank import Rerank
 from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_testing.models import small_model
@@ -147,6 +148,26 @@ def test_too_little_memory_is_told_with_the_numbers_before_loading(model, monkey
     found = refusal(model)
     assert found.code is FailureCode.OUT_OF_MEMORY
     assert "100 MiB are free" in found.message
+    assert "set precision" not in found.next
+
+
+def test_what_fits_in_a_smaller_precision_is_named(model, monkeypatch):
+    needs = loading.MemoryNeeds(weights=files.weight_files(model), config={}, generates=False, more_bytes=None)
+    # As if the weights were of a size that matters.
+    monkeypatch.setattr(files, "weight_bytes", lambda _, table, layer: 100 * (table + 9 * layer) << 20)
+    watcher = Watching()
+    for free, precision in ((3000, "bfloat16"), (2000, "int8")):
+        with pytest.raises(StartupError) as caught:
+            loading.refuse_if_too_large(needs, Precision.FLOAT32, on_gpu=False, free=free << 20, watcher=watcher)
+        size = watcher.by_precision[precision] >> 20
+        assert f"set precision to {precision} (about {size} MiB)" in caught.value.failure.next
+    assert list(watcher.by_precision) == ["float32", "bfloat16", "int8"]
+
+
+def test_a_gpu_and_a_generator_do_not_compute_int8(model):
+    needs = loading.MemoryNeeds(weights=files.weight_files(model), config={}, generates=True, more_bytes=None)
+    assert needs.choices(on_gpu=False) == (Precision.FLOAT32, Precision.BFLOAT16)
+    assert Precision.INT8 not in needs.choices(on_gpu=True)
 
 
 def test_an_absent_gpu_is_told(model):

@@ -141,7 +141,7 @@ def test_ready_says_what_the_start_took_and_nothing_about_the_model(server):
 def test_while_the_weights_are_read_ready_says_how_far_it_is():
     with running_server(load=False) as server:
         server.lifecycle.enter_phase("weights")
-        server.lifecycle.predict(memory_bytes=5000)
+        server.lifecycle.predict(memory_bytes=5000, by_precision={"float32": 5000, "bfloat16": 2500})
         server.lifecycle.expect(1000)
         server.lifecycle.read(300)
         answer = server.http.get("/readyz")
@@ -150,6 +150,7 @@ def test_while_the_weights_are_read_ready_says_how_far_it_is():
         assert answer.headers["retry-after"] == "5"
         assert (report.stage, report.phase) == (Stage.LOADING, "weights")
         assert (report.done_bytes, report.total_bytes, report.predicted_memory_bytes) == (300, 1000, 5000)
+        assert report.predicted_by_precision == {"float32": 5000, "bfloat16": 2500}
         assert report.bytes_per_second > 0
 
 

@@ -1,5 +1,7 @@
 """A watcher of loading that remembers."""
 
+from collections.abc import Mapping
+
 
 class Watching:
     """Takes note of everything that a load tells."""
@@ -13,8 +15,8 @@ class Watching:
     def enter_phase(self, name: str) -> None:
         self.phases.append(name)
 
-    def predict(self, *, memory_bytes: int) -> None:
-        self.predicted = memory_bytes
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
+        self.predicted, self.by_precision = memory_bytes, dict(by_precision)
 
     def expect(self, total_bytes: int) -> None:
         self.expected = total_bytes
