@@ -66,12 +66,14 @@ DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionB
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 POD_MONITOR = Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor", optional=True)
+CLAIM_TEMPLATE = Kind("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", optional=True)
 
 CHILDREN = (
     SERVICE_ACCOUNT,
     NETWORK_POLICY,
     CONFIG_MAP,
     CLAIM,
+    CLAIM_TEMPLATE,
     SERVICE,
     DEPLOYMENT,
     AUTOSCALER,

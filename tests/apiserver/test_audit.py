@@ -15,7 +15,7 @@ from llmi_testing.apiserver import ApiServer
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
-from llmi_testing.space import Space, container_status
+from llmi_testing.space import Space, container_status, ready_status
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,17 @@ def report_fetched(space: Space) -> None:
             space.set_pod_status(pod["metadata"]["name"], status)
 
 
+def finish_rollout(space: Space, name: str) -> None:
+    """Let the pods of the next version answer: what those before may need is kept until then."""
+
+    def find_pods() -> list[Any]:
+        pods = space.list("pods")
+        return [pod for pod in pods if pod["metadata"]["labels"].get(labels.OWNER_LABEL) == name]
+
+    for pod in eventually(lambda: pods if len(pods := find_pods()) > 1 else [], seconds=60):
+        space.set_pod_status(pod["metadata"]["name"], ready_status(pod))
+
+
 def wait_for_opinion(space: Space, name: str) -> None:
     """Wait until the operator has seen the latest spec and has said something about it."""
 
@@ -162,6 +173,7 @@ def test_every_right_is_used_and_none_is_missing(server, mode, tmp_path):
         for body in bodies:
             small = make_body(body["metadata"]["name"], model={"claim": {"name": "models"}})
             space.kubectl("replace", "-f", "-", stdin=json.dumps(small))
+        finish_rollout(space, "bert-claim")
         eventually(all_rights_used, seconds=60)
     # The optional reader is tried and done without.
     optional = {("", "nodes", "list"), ("", "pods", "list")}

@@ -194,6 +194,67 @@ def test_replicas_that_must_keep_apart(space, nodes):
     eventually(lambda: "may not have one more" in space.status("bert")["why"], seconds=40)
 
 
+DRIVER = "gpu.example.com"
+
+
+def make_devices(space, node, **models):
+    """A class of devices, and those of a node, as its DRA driver would publish them."""
+    api = {"apiVersion": "resource.k8s.io/v1"}
+    of_driver = {"selectors": [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}]}
+    space.apply({**api, "kind": "DeviceClass", "metadata": {"name": DRIVER}, "spec": of_driver})
+    devices = [{"name": name, "attributes": {"model": {"string": model}}} for name, model in models.items()]
+    pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": DRIVER, "nodeName": node, "pool": pool, "devices": devices}
+    space.apply({**api, "kind": "ResourceSlice", "metadata": {"name": node}, "spec": spec})
+
+
+def claimed(space):
+    """Which device each claim got."""
+    allocations = [claim.get("status", {}).get("allocation") for claim in space.list("resourceclaims")]
+    return sorted(result["device"] for one in filter(None, allocations) for result in one["devices"]["results"])
+
+
+@pytest.mark.usefixtures("reader")
+def test_devices_by_claim(server, space, nodes):
+    nodes.make("worker")
+    big = [f"device.attributes['{DRIVER}'].model == 'big'"]
+    space.apply(make_body(accelerator={"dra": {"deviceClassName": DRIVER, "selectors": big}}))
+    eventually(lambda: f"There is no DeviceClass {DRIVER}" in space.status("bert")["why"], seconds=60)
+    make_devices(space, "worker", gpu0="big", gpu1="small")
+    try:
+        eventually(lambda: claimed(space) == ["gpu0"], seconds=60)
+        space.patch("llmi", "bert", {"spec": {"replicas": 2}})
+        none = "1 has no free device that spec.accelerator.dra asks for"
+        eventually(lambda: none in space.status("bert")["why"], seconds=60)
+        space.patch("llmi", "bert", {"spec": {"replicas": 1, "accelerator": {"dra": {"selectors": None}}}})
+        eventually(lambda: claimed(space) == ["gpu0", "gpu1"], seconds=60)
+        # Until the old replica is gone, its like might have to be made again.
+        assert len(space.list("resourceclaimtemplates")) == 2
+        space.make_pods_ready()
+        eventually(lambda: len(space.list("resourceclaimtemplates")) == 1, seconds=60)
+        space.patch("llmi", "bert", {"spec": {"accelerator": None}})
+        eventually(lambda: len(space.list("pods")) == 3, seconds=60)
+        space.make_pods_ready()
+        eventually(lambda: not space.list("resourceclaimtemplates"), seconds=60)
+    finally:
+        server.kubectl("delete", "resourceslice/worker", f"deviceclass/{DRIVER}")
+
+
+def test_devices_by_claim_where_the_api_is_not_served(tmp_path):
+    with ApiServer(without=["resource.k8s.io/v1"]) as server:
+        server.kubectl("apply", "-k", str(ROOT / "deploy"))
+        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        account = server.kubeconfig_for_service_account("llminference-operator", "llminference-system")
+        space = Space(server, "default")
+        with OperatorProcess(account, tmp_path / "log"):
+            space.apply(make_body(accelerator={"dra": {"deviceClassName": DRIVER}}))
+            why = space.wait_for_reason("bert", "ApiMissing", seconds=60)
+            assert why.startswith("This cluster has no ResourceClaimTemplate (resource.k8s.io/v1)")
+            assert space.get("deployment", "bert") is None
+            space.patch("llmi", "bert", {"spec": {"accelerator": {"dra": None}}})
+            eventually(lambda: space.get("deployment", "bert"))
+
+
 @pytest.mark.usefixtures("reader")
 def test_too_little_cpu_says_how_much_there_is(space, nodes):
     nodes.make("small")

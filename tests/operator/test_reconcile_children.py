@@ -7,6 +7,7 @@ import pytest
 from llmi_operator.kinds import (
     AUTOSCALER,
     CLAIM,
+    CLAIM_TEMPLATE,
     CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
@@ -252,3 +253,37 @@ async def test_a_pod_monitor_that_the_cluster_does_not_know_holds_nothing_back(w
     assert (DEPLOYMENT.name, *KEY) in world.cluster.objects
     world.cluster.refusals.clear()
     assert ("apply", "PodMonitor", "bert") in await world.settle()
+
+
+def templates(world):
+    return sorted(name for kind, _, name in world.cluster.objects if kind == CLAIM_TEMPLATE.name)
+
+
+async def test_devices_are_claimed_before_the_deployment_and_an_old_template_outlives_the_rollout(world):
+    world.write(accelerator={"dra": {"deviceClassName": "gpu.nvidia.com"}})
+    written = await world.settle()
+    (first,) = templates(world)
+    assert written.index(("apply", "ResourceClaimTemplate", first)) < written.index(("apply", "Deployment", "bert"))
+    world.write(accelerator={"dra": {"deviceClassName": "gpu.nvidia.com", "count": 2}})
+    await one_pass(world.parts, KEY)
+    await world.watch()
+    # The new version is not there yet, and a pod of the old one may have to be made again.
+    body = world.cluster.find(DEPLOYMENT)
+    world.cluster.put(DEPLOYMENT, {**body, "status": {"replicas": 2, "updatedReplicas": 1}})
+    await world.watch()
+    await world.settle()
+    assert len(templates(world)) == 2
+    world.cluster.put(DEPLOYMENT, {**world.cluster.find(DEPLOYMENT), "status": {"replicas": 1, "updatedReplicas": 1}})
+    await world.watch()
+    await world.settle()
+    assert first not in templates(world)
+    assert len(templates(world)) == 1
+
+
+async def test_no_replica_is_made_where_devices_cannot_be_claimed(world):
+    world.cluster.refuse("apply", CLAIM_TEMPLATE, 404)
+    world.write(accelerator={"dra": {"deviceClassName": "gpu.nvidia.com"}})
+    outcome = await one_pass(world.parts, KEY)
+    assert outcome.again_seconds
+    assert (DEPLOYMENT.name, *KEY) not in world.cluster.objects
+    assert (SERVICE.name, *KEY) in world.cluster.objects

@@ -19,6 +19,11 @@ PRODUCT_LABELS = {
 SPOT_NEEDS_PLATFORM = (
     "accelerator.spot needs accelerator.platform: spot nodes have another label and taint on each platform."
 )
+DRA_INSTEAD = (
+    "accelerator.dra takes the place of resource, count and products: say how many and which in dra.count and "
+    "dra.selectors."
+)
+DEFAULT_RESOURCE = "nvidia.com/gpu"
 PRODUCTS_NEED_LABEL = (
     "accelerator.products goes with resources of "
     f"{', '.join(vendor.rstrip('/') for vendor in PRODUCT_LABELS)} only: nodes with others carry no label that "
@@ -66,6 +71,28 @@ class Resources(Model):
     )
 
 
+class DeviceRequest(Model):
+    """Devices by dynamic resource allocation (DRA)."""
+
+    device_class_name: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="DeviceClass of the cluster, such as gpu.nvidia.com or mig.nvidia.com.",
+    )
+    count: int = Field(default=1, ge=1, le=64, description="How many such devices each replica gets.")
+    selectors: list[str] | None = Field(
+        default=None,
+        max_length=8,
+        json_schema_extra={
+            LIST_TYPE: "atomic",
+            "items": {"type": "string", "minLength": 1, "maxLength": 1024},
+        },
+        description="What a device must be: CEL expressions that must all be true, such as "
+        "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'. Without it: any of the class.",
+    )
+
+
 class Platform(StrEnum):
     """What makes the nodes, and so labels and taints them."""
 
@@ -82,6 +109,10 @@ class Accelerator(Model):
         json_schema_extra=rules(
             ("!has(self.spot) || !self.spot || has(self.platform)", SPOT_NEEDS_PLATFORM),
             (
+                "!has(self.dra) || (self.resource == 'nvidia.com/gpu' && self.count == 1 && !has(self.products))",
+                DRA_INSTEAD,
+            ),
+            (
                 "!has(self.products) || "
                 + " || ".join(f"self.resource.startsWith('{vendor}')" for vendor in PRODUCT_LABELS),
                 PRODUCTS_NEED_LABEL,
@@ -90,7 +121,7 @@ class Accelerator(Model):
     )
 
     resource: str = Field(
-        default="nvidia.com/gpu",
+        default=DEFAULT_RESOURCE,
         max_length=317,
         pattern=RESOURCE_NAME,
         description="Name under which the nodes offer the device: nvidia.com/gpu, nvidia.com/mig-1g.10gb, "
@@ -120,8 +151,16 @@ class Accelerator(Model):
         description="Prefer spot nodes: their taint is tolerated, and where none has room, replicas go to other nodes.",
     )
 
+    dra: DeviceRequest | None = Field(
+        default=None,
+        description="Ask for devices by dynamic resource allocation, in place of resource, count and products. Needs "
+        "Kubernetes 1.34 and a DRA driver.",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.dra and (self.resource != DEFAULT_RESOURCE or self.count != 1 or self.products):
+            raise ValueError(DRA_INSTEAD)
         if self.spot and self.platform is None:
             raise ValueError(SPOT_NEEDS_PLATFORM)
         if self.products and not self.resource.startswith(tuple(PRODUCT_LABELS)):

@@ -12,7 +12,16 @@ from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by, is_leftover
 from llmi_operator.cluster.prune import prune
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import BY_NAME, CLAIM, CONFIG_MAP, DEPLOYMENT, NETWORK_POLICY, SERVICE_ACCOUNT, Kind
+from llmi_operator.kinds import (
+    BY_NAME,
+    CLAIM,
+    CLAIM_TEMPLATE,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    NETWORK_POLICY,
+    SERVICE_ACCOUNT,
+    Kind,
+)
 from llmi_operator.observed import Refusal
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Manifest, Plan
@@ -22,8 +31,8 @@ from llmi_operator.store import Key, Object, Rewrite, Store
 
 logger = logging.getLogger(__name__)
 OWN_MANAGERS = frozenset({labels.FIELD_MANAGER, HANDOVER_MANAGER})
-GUARDS = frozenset({SERVICE_ACCOUNT.name, NETWORK_POLICY.name, CLAIM.name})
-"""Without one of these no pod may start: it would run under a stranger's account, or without its walls or its disk."""
+GUARDS = frozenset({SERVICE_ACCOUNT.name, NETWORK_POLICY.name, CLAIM.name, CLAIM_TEMPLATE.name})
+"""Without one of these no pod may start: it would run under a stranger's account, without walls, disk or devices."""
 SURROUNDINGS = GUARDS | {CONFIG_MAP.name}
 
 

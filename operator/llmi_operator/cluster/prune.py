@@ -6,10 +6,10 @@ from typing import Any
 from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import is_controlled_by
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import CHILDREN, LASTING, Kind
+from llmi_operator.kinds import CHILDREN, CLAIM_TEMPLATE, DEPLOYMENT, LASTING, Kind
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Plan
-from llmi_operator.store import Key, Store
+from llmi_operator.store import Key, Object, Store
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 5
@@ -23,17 +23,38 @@ async def prune(cluster: ConfirmedWrites, store: Store, resource: Resource, plan
     """
     wanted = {(child["kind"], child["metadata"]["name"]) for child in plan.children}
     errors: list[ClusterError] = []
+    key = Key(resource.namespace, resource.name)
     for kind in CHILDREN:
-        if kind in LASTING:
+        if kind in LASTING or (kind == CLAIM_TEMPLATE and is_rolling_out(store.get(DEPLOYMENT, key))):
             continue
-        for body in store.children(kind, Key(resource.namespace, resource.name)):
-            if (kind.name, body["metadata"]["name"]) in wanted or not _is_ours(body, resource):
+        for body in store.children(kind, key):
+            name = body["metadata"]["name"]
+            if (kind.name, name) in wanted or not _is_ours(body, resource):
                 continue
+            if kind == CLAIM_TEMPLATE and name in list_claim_templates(store.get(DEPLOYMENT, key)):
+                continue  # until the Deployment has the new one: a pod that is replaced meanwhile needs it
             try:
                 await _delete(cluster, store, resource, kind, body)
             except ClusterError as error:
                 errors.append(error)
     return errors
+
+
+def is_rolling_out(deployment: Object | None) -> bool:
+    """Whether pods of an older version may still be made."""
+    if deployment is None:
+        return False
+    status = deployment.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return not seen or status.get("replicas", 0) != status.get("updatedReplicas", 0)
+
+
+def list_claim_templates(deployment: Object | None) -> list[str]:
+    """The ResourceClaimTemplates that a Deployment's pods are made with."""
+    if deployment is None:
+        return []
+    claims = deployment["spec"]["template"]["spec"].get("resourceClaims") or ()
+    return [claim.get("resourceClaimTemplateName", "") for claim in claims]
 
 
 async def _delete(cluster: ConfirmedWrites, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from llmi_operator.parse import Resource
 from llmi_operator.plan.autoscaler import build_autoscaler
 from llmi_operator.plan.cache import build_cache
 from llmi_operator.plan.deployment import build_deployment
+from llmi_operator.plan.device_claim import build_claim_template
 from llmi_operator.plan.disruption_budget import build_disruption_budget, wants_disruption_budget
 from llmi_operator.plan.drift import covers
 from llmi_operator.plan.hand_edit import read_plan_hash
@@ -114,12 +115,15 @@ def _build_deployment(
 def _build_surroundings(
     resource: Resource, defaults: ServerDefaults, live: Live, pin: str | None
 ) -> Iterator[Manifest]:
-    """What a pod needs before it starts: its account, its walls, its pin and its disk."""
+    """What a pod needs before it starts: its account, its walls, its pin, its devices and its disk."""
     yield build_service_account(resource)
     yield build_network_policy(resource, defaults)
     pins = build_pins(resource, live.pins, pin)
     if pins is not None:
         yield pins
+    claims = build_claim_template(resource)
+    if claims is not None:
+        yield claims
     cache = resource.spec.model.cache
     if cache is not None and cache.size is not None:
         yield build_cache(resource, cache, live.cache_size)

@@ -7,6 +7,7 @@ from llmi_api.launch import Device
 from llmi_api.v1alpha1.placement import PRODUCT_LABELS, Accelerator, Platform
 
 NVIDIA_PREFIX = "nvidia.com/"
+NVIDIA_CLASSES = ".nvidia.com"
 NVIDIA_TAINT = "nvidia.com/gpu"
 SPOT_WEIGHT = 100
 """The heaviest: what is cheaper comes before all else that is only preferred."""
@@ -62,12 +63,16 @@ def choose_device(accelerator: Accelerator | None) -> Device:
     """Say where the model runs, so that a missing device is an error and not a slow surprise."""
     if accelerator is None:
         return Device.CPU
+    if accelerator.dra is not None:
+        return Device.CUDA if accelerator.dra.device_class_name.endswith(NVIDIA_CLASSES) else Device.AUTO
     return Device.CUDA if accelerator.resource.startswith(NVIDIA_PREFIX) else Device.AUTO
 
 
 def make_device_amounts(accelerator: Accelerator | None) -> dict[str, str]:
     """Resource amounts for the devices; extended resources want requests and limits alike."""
-    return {} if accelerator is None else {accelerator.resource: str(accelerator.count)}
+    if accelerator is None or accelerator.dra is not None:
+        return {}
+    return {accelerator.resource: str(accelerator.count)}
 
 
 def make_tolerations(accelerator: Accelerator | None) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from llmi_api.launch import (
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.accelerator import choose_device
+from llmi_operator.plan.device_claim import add_claim
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
 from llmi_operator.plan.names import (
     FETCH_CONTAINER,
@@ -69,6 +70,7 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
     if spec.engine.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.engine.image_pull_secrets]
     add_placement(pod, resource)
+    add_claim(pod, pod["containers"][0], resource)
     annotations = {**SCRAPE_ANNOTATIONS, **make_disruption_annotations(resource)}
     return {"metadata": {"labels": make_labels(resource), "annotations": annotations}, "spec": pod}
 

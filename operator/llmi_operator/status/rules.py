@@ -104,6 +104,18 @@ def rule_refused(observed: Observed, _: Situation) -> Finding | None:
     return None
 
 
+def rule_no_device_claims(observed: Observed, _: Situation) -> Finding | None:
+    """No replica is made where devices cannot be claimed: without them it could not compute."""
+    if not any(item.missing_api and item.kind == "ResourceClaimTemplate" for item in observed.refusals):
+        return None
+    return Finding(
+        Reason.API_MISSING,
+        "This cluster has no ResourceClaimTemplate (resource.k8s.io/v1), so no replica is made or changed: use "
+        "Kubernetes 1.34 or newer, or set spec.accelerator.resource and count in place of spec.accelerator.dra.",
+        Outlook.FAULT,
+    )
+
+
 def rule_scaled_to_zero(observed: Observed, situation: Situation) -> Finding | None:
     """Nothing was asked to run."""
     if situation.resource.spec.replicas != 0:
@@ -279,6 +291,7 @@ RULES: tuple[Rule, ...] = (
     rule_deleting,
     rule_foreign,
     rule_refused,
+    rule_no_device_claims,
     rule_scaled_to_zero,
     rule_serving,
     rule_pods,

@@ -23,6 +23,15 @@ _UNBOUND = re.compile(
 _ELSEWHERE = re.compile(
     r"volume node affinity conflict|PersistentVolume's node affinity|no available volume zone", re.IGNORECASE
 )
+_NO_CLASS = re.compile(r"device class \"?([^\s\"]+)\"? does not exist")
+_NO_DEVICES = "cannot allocate all claims"
+_STEPS = {
+    "Insufficient": "Lower spec.resources.requests, free room, or add a node.",
+    _NO_DEVICES: "Free a device, correct spec.accelerator.dra, or add a node that has one.",
+    "topology spread": "Set spec.scheduling.spread to Preferred, or add a node.",
+    "untolerated taint": "Tolerate the taint in spec.scheduling.tolerations, or add a node without it.",
+}
+"""What helps against the scheduler's words, the most telling first."""
 RECHECK_SECONDS = 30
 NAMED = 3
 """So many products are named; then others are counted."""
@@ -53,6 +62,13 @@ def explain_unschedulable(
     about_volumes = _explain_volume(text, resource)
     if about_volumes:
         return Finding(Reason.VOLUME_UNAVAILABLE, about_volumes, Outlook.FAULT)
+    unknown = _NO_CLASS.search(text)
+    if unknown:
+        sentence = (
+            f"There is no DeviceClass {unknown[1]}: install its DRA driver, or correct "
+            "spec.accelerator.dra.deviceClassName."
+        )
+        return Finding(Reason.UNSCHEDULABLE, sentence, Outlook.FAULT)
     if capacity is not None and needs is not None and capacity.nodes:
         seen = survey(capacity, needs)
         # A node that fits: the scheduler knows more than this does, or has not looked again yet.
@@ -213,11 +229,13 @@ def _explain_part(count: int, fact: str, resource: Resource) -> str:
     if "node affinity/selector" in fact:
         wanted = " and ".join(filter(None, (_labels(resource), _of_products(resource).removeprefix(" of "))))
         return f"{count} {do} not have {wanted}" if wanted else f"{count} {do} not fit the replica's volume"
-    if "topology spread" in fact:
-        return f"{count} may not have one more while {'another has' if count == 1 else 'others have'} fewer"
-    if "unschedulable" in fact:
-        return f"{count} {are} closed for new pods"
-    return f"{count} {fact}"
+    others = "another has" if count == 1 else "others have"
+    words = {
+        _NO_DEVICES: f"{_have(count)} no free device that spec.accelerator.dra asks for",
+        "topology spread": f"{count} may not have one more while {others} fewer",
+        "unschedulable": f"{count} {are} closed for new pods",
+    }
+    return next((said for sign, said in words.items() if sign in fact), f"{count} {fact}")
 
 
 def _describe_needs(parts: list[tuple[int, str]], resource: Resource, defaults: ServerDefaults) -> str:
@@ -235,16 +253,10 @@ def _suggest(parts: list[tuple[int, str]], resource: Resource) -> str:
     device = resource.spec.accelerator.resource if resource.spec.accelerator else None
     if device and f"Insufficient {device}" in facts:
         return f"Free a {device}, add a node that has one, or lower spec.accelerator.count."
-    if "Insufficient" in facts:
-        return "Lower spec.resources.requests, free room, or add a node."
-    if "node affinity/selector" in facts:
+    if "node affinity/selector" in facts and "Insufficient" not in facts:
         fields = " or ".join(_find_place_fields(resource)) or "spec.scheduling.nodeSelector"
         return f"Correct {fields}, or label a node so."
-    if "topology spread" in facts:
-        return "Set spec.scheduling.spread to Preferred, or add a node."
-    if "untolerated taint" in facts:
-        return "Tolerate the taint in spec.scheduling.tolerations, or add a node without it."
-    return "See the nodes with kubectl get nodes."
+    return next((step for sign, step in _STEPS.items() if sign in facts), "See the nodes with kubectl get nodes.")
 
 
 def format_amount(name: str, amount: Decimal) -> str:

@@ -69,6 +69,7 @@ class ApiServer:
 
     ``controllers`` also starts kube-controller-manager, ``scheduler`` kube-scheduler. ``audit`` writes every request
     to ``audit_log``, one JSON object a line. ``plugins`` are admission plug-ins besides those of the default.
+    ``without`` are groups with their version, such as ``resource.k8s.io/v1``, that it does not serve.
     ``programs`` is the folder with the binaries.
     """
 
@@ -79,12 +80,14 @@ class ApiServer:
         scheduler: bool = False,
         audit: bool = False,
         plugins: Sequence[str] = (),
+        without: Sequence[str] = (),
         programs: Path | None = None,
     ) -> None:
         self._controllers = controllers
         self._scheduler = scheduler
         self._audit = audit
         self._plugins = plugins
+        self._without = without
         self._programs = programs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port, self._etcd_port, self._peer_port = 0, 0, 0
@@ -251,6 +254,8 @@ class ApiServer:
             flags["disable-admission-plugins"] = "ServiceAccount"
         if self._plugins:
             flags["enable-admission-plugins"] = ",".join(self._plugins)
+        if self._without:
+            flags["runtime-config"] = ",".join(f"{name}=false" for name in self._without)
         if self._audit:
             (folder / "audit-policy.yaml").write_text(json.dumps(_AUDIT_POLICY))
             flags |= {"audit-policy-file": folder / "audit-policy.yaml", "audit-log-path": self.audit_log}

@@ -53,6 +53,7 @@ RARE_PLACES = {
     "ServiceAccount": "/api/v1/serviceaccounts",
     "ConfigMap": "/api/v1/configmaps",
     "PersistentVolumeClaim": "/api/v1/persistentvolumeclaims",
+    "ResourceClaimTemplate": "/apis/resource.k8s.io/v1/resourceclaimtemplates",
     "PodMonitor": "/apis/monitoring.coreos.com/v1/podmonitors",
     "ScaledObject": "/apis/keda.sh/v1alpha1/scaledobjects",
 }

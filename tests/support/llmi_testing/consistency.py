@@ -13,6 +13,8 @@ NODES = f"{POD}.affinity.nodeAffinity"
 SERVER = f"{POD}.containers[server]"
 FETCH = f"{POD}.initContainers[fetch]"
 ABSENT = object()
+CLAIMED = "spec.spec.devices.requests[devices].exactly"
+DRA = {"accelerator": {"dra": {"deviceClassName": "a"}}}
 GPU = {"accelerator": {}}
 AUTO = {"replicas": None, "autoscaling": {"maxReplicas": 5}}
 HUB = {"id": "google-bert/bert-large-uncased"}
@@ -274,6 +276,31 @@ ROWS = [
         GPU,
     ),
     Row("accelerator.count", {"accelerator": {"count": 2}}, _D, f"{SERVER}.resources.limits.nvidia%com/gpu", "2", GPU),
+    Row(
+        "accelerator.dra.deviceClassName",
+        {"accelerator": {"dra": {"deviceClassName": "b"}}},
+        "ResourceClaimTemplate",
+        f"{CLAIMED}.deviceClassName",
+        "b",
+        DRA,
+    ),
+    Row("accelerator.dra.deviceClassName", DRA, _D, f"{SERVER}.resources.claims[devices].name", "devices"),
+    Row(
+        "accelerator.dra.count",
+        {"accelerator": {"dra": {"deviceClassName": "a", "count": 2}}},
+        "ResourceClaimTemplate",
+        f"{CLAIMED}.count",
+        2,
+        DRA,
+    ),
+    Row(
+        "accelerator.dra.selectors",
+        {"accelerator": {"dra": {"deviceClassName": "a", "selectors": ["true"]}}},
+        "ResourceClaimTemplate",
+        f"{CLAIMED}.selectors[0].cel.expression",
+        "true",
+        DRA,
+    ),
     Row(
         "accelerator.products",
         {"accelerator": {"products": ["b", "a"]}},

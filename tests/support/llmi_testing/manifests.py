@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmi_api import labels
-from llmi_api.v1alpha1.placement import PRODUCTS_NEED_LABEL, SPOT_NEEDS_PLATFORM
+from llmi_api.v1alpha1.placement import DRA_INSTEAD, PRODUCTS_NEED_LABEL, SPOT_NEEDS_PLATFORM
 from llmi_api.v1alpha1.spec import APART_ON_ONE_NODE
 
 MODEL = {"id": "google-bert/bert-large-uncased"}
@@ -88,6 +88,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a slice of a GPU", manifest(spec(accelerator={"resource": "nvidia.com/mig-1g.10gb"}))),
     ("one of two products, on spot nodes if there are", manifest(spec(accelerator={"products": ["nvidia-l4", "nvidia-tesla-t4"], "platform": "gke", "spot": True}))),
     ("a TPU by its product", manifest(spec(accelerator={"resource": "google.com/tpu", "products": ["tpu-v5-lite-podslice"]}))),
+    ("devices by DRA", manifest(spec(accelerator={"dra": {"deviceClassName": "gpu.nvidia.com", "count": 2, "selectors": ["device.driver == 'gpu.nvidia.com'"]}, "platform": "gke", "spot": True}))),
     ("the longest name", manifest(SMALLEST, name="b" * 46)),
     ("a toleration of everything", manifest(spec(scheduling={"tolerations": [{"operator": "Exists"}]}))),
     ("a cache of ours", manifest(cached(size="20Gi", storageClass="fast", accessMode="ReadWriteMany", retention="Retain"))),
@@ -160,6 +161,9 @@ REFUSED: list[Refused] = [
     Refused("no GPU at all", manifest(spec(accelerator={"count": 0})), ("spec.accelerator.count",)),
     Refused("a resource that is no device", manifest(spec(accelerator={"resource": "cpu"})), ("spec.accelerator.resource",)),
     Refused("a resource without a name", manifest(spec(accelerator={"resource": "nvidia.com/gpu/"})), ("spec.accelerator.resource",)),
+    Refused("devices by DRA and by resource", manifest(spec(accelerator={"resource": "amd.com/gpu", "dra": {"deviceClassName": "gpu.amd.com"}})), ("spec.accelerator", DRA_INSTEAD)),
+    Refused("devices by DRA and a count beside", manifest(spec(accelerator={"count": 2, "dra": {"deviceClassName": "gpu.nvidia.com"}})), ("spec.accelerator", DRA_INSTEAD)),
+    Refused("devices of no class", manifest(spec(accelerator={"dra": {"count": 1}})), ("spec.accelerator.dra.deviceClassName", "Required value")),
     Refused("no product at all", manifest(spec(accelerator={"products": []})), ("spec.accelerator.products",)),
     Refused("a product with a space", manifest(spec(accelerator={"products": ["NVIDIA L4"]})), ("spec.accelerator.products[0]",), by_types=False),
     Refused("a product of a vendor that labels no nodes", manifest(spec(accelerator={"resource": "habana.ai/gaudi", "products": ["gaudi2"]})), ("spec.accelerator", PRODUCTS_NEED_LABEL)),

@@ -63,6 +63,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     **{f"resources.{side}.memory": _MEMORY for side in ("requests", "limits")},
     **{f"resources.{side}.ephemeral-storage": _DISK for side in ("requests", "limits")},
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.10gb", "google.com/tpu"),
+    "accelerator.dra.deviceClassName": ("gpu.nvidia.com", "mig.nvidia.com"),
+    "accelerator.dra.selectors": (
+        [],
+        ["device.driver == 'gpu.nvidia.com'"],
+        ["true", "!false"],
+    ),
     "accelerator.products": (["NVIDIA-L4"], ["l4", "a100"], ["Standard_NC24ads_A100_v4", LONG_LABEL]),
     "scheduling.nodeSelector": ({"disk": "fast"}, {"pool": "a", "zone.example/x": ""}, {"p": LONG_LABEL}, NO_NODE),
     "scheduling.tolerations[].key": ("dedicated", "example.com/gpu", "nvidia.com/gpu"),
@@ -252,7 +258,8 @@ def _mend_resources(value: Json) -> Json:
 
 
 def _mend_accelerator(value: Json) -> Json:
-    return value if "platform" in value else _drop(value, "spot")
+    value = value if "platform" in value else _drop(value, "spot")
+    return _drop(value, "resource", "count", "products") if "dra" in value else value
 
 
 def _mend_toleration(value: Json) -> Json:
