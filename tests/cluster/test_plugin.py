@@ -4,11 +4,8 @@ import json
 
 import pytest
 
-from llmi_testing.live_cluster import SMALL, TINY_BERT
 from llmi_testing.manifests import manifest
 from llmi_testing.plugin import Plugin
-
-TINY = {"model": TINY_BERT, "task": "fill-mask", "resources": SMALL, "access": {"apiKeySecret": {"name": "keys"}}}
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +14,8 @@ def plugin(shared, tmp_path_factory):
     kubeconfig.write_text(shared.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
     shared("create", "secret", "generic", "keys", "--from-literal=api-key=first")
     # Nobody may call it; a forwarded port needs no hole in its NetworkPolicy.
-    shared.apply("tiny", access={**TINY["access"], "allowFrom": [{"podSelector": {"matchLabels": {"app": "none"}}}]})
+    access = {"apiKeySecret": {"name": "keys"}, "allowFrom": [{"podLabels": {"app": "nobody"}}]}
+    shared.apply("tiny", access=access)
     shared.wait_ready("tiny")
     return Plugin(kubeconfig, shared.namespace, shared.kubectl.program.parent)
 
@@ -50,7 +48,6 @@ def test_status_try_logs_and_plan_tell_the_truth_about_a_model_that_serves(share
     assert {step["action"] for step in plan()["steps"]} == {"keep"}
     change = plan(limits={"maxQueuedRequests": 7})
     assert (change["restarted"], change["devices"]) == (1, [])
-    assert change["room"] >= 1
-    assert change["gap"].startswith("None: a new replica answers before")
+    assert change["gap"].startswith("None")
     # The plan only looked.
     assert shared.get("llmi", "tiny")["metadata"]["generation"] == 1
