@@ -15,7 +15,7 @@ from llmi_kubectl.cost_change import CostChange, compute_cost_change
 from llmi_kubectl.merging import merge_file
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by
-from llmi_operator.cluster.read import read_observed
+from llmi_operator.cluster.read import read_needs, read_observed
 from llmi_operator.errors import InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, LASTING, Kind
 from llmi_operator.observed import Capacity, Needs
@@ -27,7 +27,7 @@ from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
 from llmi_operator.plan.rollout import RolloutReason
 from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
-from llmi_operator.status.capacity import compute_requests, find_room, read_tolerations, survey
+from llmi_operator.status.capacity import compute_requests, find_room, survey
 from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
@@ -180,7 +180,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
     fields = _compare_templates(deployment, scene)
     replicas_before = live.replicas or 0
     replicas = deployment["spec"].get("replicas", replicas_before or 1)
-    needs = _read_needs(deployment["spec"]["template"]["spec"])
+    needs = read_needs(deployment["spec"]["template"]["spec"])
     room = None if around.capacity is None else _count_room(around.capacity, needs)
     restarted = replicas_before if fields and not resource.spec.paused else 0
     notes = [*around.notes, *_list_unseen(plan.children, around.hidden)]
@@ -211,7 +211,7 @@ def _plan_with_room(
     if around.capacity is None or plan.rollout.reason is not RolloutReason.ROOM_UNKNOWN:
         return plan
     seen = read_observed(store, Key(resource.namespace, resource.name), resource.uid, now=ANY_MOMENT)
-    needs = _read_needs(plan.deployment["spec"]["template"]["spec"])
+    needs = read_needs(plan.deployment["spec"]["template"]["spec"])
     room = find_room(around.capacity, needs, seen.pods, live.replicas or 0)
     return make_plan(resource, around.defaults or fallback, replace(live, room=room))
 
@@ -297,12 +297,6 @@ def _compare_templates(deployment: Manifest, scene: _Scene) -> tuple[str, ...]:
         return ()
     old = _find_deployment(scene.before)["spec"]["template"] if scene.before else None
     return _list_fields(deployment["spec"]["template"], live["spec"]["template"] if scene.known else old, old)
-
-
-def _read_needs(spec: _Body) -> Needs:
-    return Needs(
-        requests=compute_requests(spec), selector=spec.get("nodeSelector") or {}, tolerations=read_tolerations(spec)
-    )
 
 
 def _count_room(capacity: Capacity, needs: Needs) -> int:

@@ -151,6 +151,14 @@ def test_devices_are_counted_where_a_replica_may_run():
     assert found.room == 1
 
 
+def test_nodes_with_another_product_than_was_asked_for_are_not_counted():
+    label = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    fitting = NodeState("a", labels=label, allocatable=node(**{GPU: 4}).allocatable)
+    capacity = Capacity((fitting, node("b", **{GPU: 8})), {})
+    found = change(make_body(accelerator={"products": ["NVIDIA-L4"]}), capacity=capacity)
+    assert (found.devices[0].free, found.room) == (4, 4)
+
+
 @pytest.mark.parametrize(
     ("gpus", "gap"),
     [
