@@ -13,8 +13,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of mallopt(3)'s parameters."""
 
 _WHILE_LOADING = 1 << 20
-_LARGEST = 32 << 20
-"""What glibc comes to by itself at most, and what computing is best with: activations stay on the heap."""
+_WHILE_COMPUTING = 4 << 20
+_KEPT_AT_THE_END = 1 << 20
+"""Of a heap; each thread has one, and mostly one of them computes."""
 
 
 @contextmanager
@@ -31,5 +32,5 @@ def returned_at_once() -> Iterator[None]:
     try:
         yield
     finally:
-        choose(_MMAP_THRESHOLD, _LARGEST)
-        choose(_TRIM_THRESHOLD, 2 * _LARGEST)
+        choose(_MMAP_THRESHOLD, _WHILE_COMPUTING)
+        choose(_TRIM_THRESHOLD, _KEPT_AT_THE_END)

@@ -9,7 +9,10 @@ from llmi_testing.live_cluster import TINY_BERT, LiveCluster, eventually
 
 PORT = 8000
 BERT_LARGE = "llmi/bert-large"
-NODE_FOLDER = "/var/lib/llmi-test/bert-large"
+NODE_FOLDER = "/var/lib/llmi-test/hub"
+OF_TASKS = ("text-classification", "token-classification", "zero-shot-classification", "rerank", "text-generation")
+"""Tasks with a small model each, which is the repository ``llmi/TASK``."""
+
 GOOD = "llmi/tiny-bert"
 BEHAVIOURS = {
     GOOD: {"revisions": ["v1"]},
@@ -26,7 +29,9 @@ BEHAVIOURS = {
 def start_hub(cluster: LiveCluster) -> str:
     """Start it in the cluster's namespace; give its address."""
     worker = kind_cluster.workers()[0].name
-    _copy_bert_large(worker)
+    made = ("bert-large", *OF_TASKS)
+    for model in made:
+        _copy(model, worker)
     pickles = {"config.json": "{}", "pytorch_model.bin": "not safetensors"}
     cluster("create", "configmap", "pickles", *(f"--from-literal={name}={text}" for name, text in pickles.items()))
     cluster("create", "configmap", "script", f"--from-literal=script.json={json.dumps(BEHAVIOURS)}")
@@ -34,7 +39,7 @@ def start_hub(cluster: LiveCluster) -> str:
     volumes = {
         **{f"/repos/{name}": image for name in BEHAVIOURS},
         "/repos/llmi/pickles": {"configMap": {"name": "pickles"}},
-        f"/repos/{BERT_LARGE}": {"hostPath": {"path": NODE_FOLDER, "type": "Directory"}},
+        **{f"/repos/llmi/{name}": {"hostPath": {"path": f"{NODE_FOLDER}/{name}"}} for name in made},
         "/script": {"configMap": {"name": "script"}},
     }
     words = ["/support/hub.py", "--root", "/repos", "--port", str(PORT), "--script", "/script/script.json"]
@@ -46,12 +51,12 @@ def start_hub(cluster: LiveCluster) -> str:
     return address
 
 
-def _copy_bert_large(worker: str) -> None:
-    folder = models.folder_of("llminference/model-bert-large:dev")
-    there = subprocess.run(["docker", "exec", worker, "test", "-e", NODE_FOLDER + ".complete"], check=False)
-    if there.returncode == 0:
+def _copy(model: str, worker: str) -> None:
+    target, mark = f"{NODE_FOLDER}/{model}", f"{NODE_FOLDER}/.{model}-complete"
+    if subprocess.run(["docker", "exec", worker, "test", "-e", mark], check=False).returncode == 0:
         return
-    models.make_one(("llmi_testing.models", "bert-large"), folder)
-    subprocess.run(["docker", "exec", worker, "mkdir", "-p", NODE_FOLDER], check=True)
-    subprocess.run(["docker", "cp", f"{folder}/.", f"{worker}:{NODE_FOLDER}"], check=True, capture_output=True)
-    subprocess.run(["docker", "exec", worker, "touch", NODE_FOLDER + ".complete"], check=True)
+    folder = models.folder_of(f"llminference/model-{model}:dev")
+    models.make_one(("llmi_testing.models", model), folder)
+    subprocess.run(["docker", "exec", worker, "mkdir", "-p", target], check=True)
+    subprocess.run(["docker", "cp", f"{folder}/.", f"{worker}:{target}"], check=True, capture_output=True)
+    subprocess.run(["docker", "exec", worker, "touch", mark], check=True)

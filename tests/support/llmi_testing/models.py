@@ -8,6 +8,7 @@ as a hub repository would hold it. Everything is seeded: the same version of tor
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -438,6 +439,11 @@ _MADE: dict[str, Callable[[], Path]] = {
     "bert-large": bert_large,
     "tiny-llama": small_causal_model,
     "llama-134m": llama_134m,
+    "text-classification": partial(small_model, "bert", "text-classification"),
+    "token-classification": partial(small_model, "roberta", "token-classification"),
+    "zero-shot-classification": partial(small_model, "distilbert", "inference"),
+    "rerank": partial(small_model, "xlm-roberta", "rerank"),
+    "text-generation": partial(small_causal_model, "llama"),
 }
 
 
