@@ -159,6 +159,18 @@ def test_a_gpu_of_another_product_is_named(space, nodes):
 
 
 @pytest.mark.usefixtures("reader")
+def test_a_gpu_that_fell_off_is_told_from_a_node_that_has_none(space, nodes):
+    nodes.make("broken", more={GPU: "1"})
+    nodes.make("plain")
+    nodes.let_fall_off("broken", GPU)
+    space.apply(make_body(accelerator={}))
+    assert wait_for_count(space, 2) == (
+        "0/2 nodes have a free nvidia.com/gpu: that of broken is not healthy, 1 has none. "
+        "See to the driver and the device plugin on broken, or add a node."
+    )
+
+
+@pytest.mark.usefixtures("reader")
 def test_a_spot_node_is_taken_first_and_an_ordinary_one_when_it_is_full(space, nodes):
     spot_taint = {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"}
     gpu_taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}

@@ -24,6 +24,7 @@ class Nodes:
         self._amounts: dict[str, dict[str, str]] = {}
         self._stopped = threading.Event()
         self._silent: set[str] = set()
+        self._broken: set[tuple[str, str]] = set()
         self._thread = threading.Thread(target=self._beat, name="nodes", daemon=True)
 
     def __enter__(self) -> Self:
@@ -47,6 +48,11 @@ class Nodes:
         self._report(name, amounts)
         self._amounts[name] = amounts
 
+    def let_fall_off(self, name: str, resource: str) -> None:
+        """Let a node's devices be there and not work."""
+        self._broken.add((name, resource))
+        self._report(name, self._amounts[name])
+
     def silence(self, name: str) -> None:
         """Let a node report no more."""
         self._silent.add(name)
@@ -61,5 +67,14 @@ class Nodes:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": stamp}
         addresses = [{"type": "InternalIP", "address": "192.0.2.7"}]
-        status = {"conditions": [condition], "addresses": addresses, "capacity": amounts, "allocatable": amounts}
+        status = {
+            "conditions": [condition],
+            "addresses": addresses,
+            "capacity": amounts,
+            "allocatable": self._keep(name, amounts),
+        }
         self._server.kubectl("patch", "node", name, "--subresource=status", "-p", json.dumps({"status": status}))
+
+    def _keep(self, node: str, amounts: dict[str, str]) -> dict[str, str]:
+        """What pods may ask for: the kubelet offers 0 of devices that do not work."""
+        return {name: "0" if (node, name) in self._broken else amount for name, amount in amounts.items()}
