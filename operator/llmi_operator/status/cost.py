@@ -27,6 +27,7 @@ PRODUCT_LABELS = (
     "karpenter.k8s.aws/instance-gpu-name",
 )
 GRANT = "The nodes may not be read: grant the operator the role in deploy/cluster-reader."
+CLAIMED = "What a device claimed by spec.accelerator.dra costs is not known: the list has none of claims."
 _SHOWN = 3
 _HUNDREDTH = Decimal("0.01")
 _FINE = Decimal("0.0001")
@@ -54,6 +55,8 @@ def compute_cost(resource: Resource, observed: Observed, previous: LLMInferenceS
         return _make_unknown(f"{pricing.fault[:1].upper()}{pricing.fault[1:]}.", None)
     if pricing.denied:
         return _make_unknown(GRANT, pricing.prices)
+    if resource.spec.accelerator and resource.spec.accelerator.dra:
+        return _make_unknown(CLAIMED, pricing.prices)
     placed = list_placed(observed)
     charges = [_charge_pod(pod, pricing, pricing.prices) for pod in placed]
     missing = sorted({charge.words for charge in charges if charge.amount is None})

@@ -9,7 +9,7 @@ from llmi_api.v1alpha1 import LLMInferenceStatus
 from llmi_operator.observed import Needs, NodeState, Pricing
 from llmi_operator.prices import parse_prices
 from llmi_operator.status import NODE_RECHECK_SECONDS, compute_status
-from llmi_operator.status.cost import GRANT, INSTANCE_TYPE, compute_cost
+from llmi_operator.status.cost import CLAIMED, GRANT, INSTANCE_TYPE, compute_cost
 from llmi_testing.inference import DEFAULTS, make_resource
 from llmi_testing.observations import deployment, observed, ready_pod
 
@@ -97,6 +97,12 @@ def test_one_price_that_is_not_known_makes_the_whole_unknown_and_never_zero(wher
 def test_without_the_right_to_read_nodes_the_grant_is_named():
     found = cost(pod("p", "a"), denied=True)
     assert (found.per_hour, found.because) == ("unknown", GRANT)
+
+
+def test_a_device_that_is_claimed_has_no_price_and_the_share_of_cpu_does_not_stand_for_it():
+    claims = {"accelerator": {"dra": {"deviceClassName": "gpu.nvidia.com"}}}
+    found = cost(pod("p", "a", cpu=2), nodes=[node("a", "big")], spec=claims)
+    assert (found.per_hour, found.because) == ("unknown", CLAIMED)
 
 
 def test_a_list_that_cannot_be_used_is_said():
