@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
+from llmi_api import labels
 from llmi_kubectl.change import Action, Surroundings, compute_change
 from llmi_operator.errors import InvalidSpecError
-from llmi_operator.kinds import BY_NAME
+from llmi_operator.kinds import BY_NAME, POD
 from llmi_operator.observed import Capacity, NodeState
 from llmi_operator.parse import parse_resource
 from llmi_operator.plan import Live, make_plan
@@ -177,3 +178,15 @@ def test_the_gap_follows_from_the_room(gpus, gap):
     capacity = None if gpus is None else Capacity((node("a", **{GPU: gpus}),), {"a": {GPU: Decimal(1)}})
     file = make_body(accelerator={}, limits={"maxQueuedRequests": 7})
     assert change(file, body, objects, capacity=capacity).gap == gap
+
+
+def test_a_replica_on_the_only_device_goes_before_its_successor_starts():
+    body, objects = exists(make_stored_body(accelerator={}), took="40s")
+    template = next(child for kind, child in objects if kind.name == "Deployment")["spec"]["template"]["spec"]
+    metadata = {"name": "bert-1-a", "namespace": "models", "uid": "pod", "labels": {labels.OWNER_LABEL: "bert"}}
+    ours = {"metadata": metadata, "spec": {**template, "nodeName": "a"}, "status": {"phase": "Running"}}
+    used = {GPU: Decimal(1), "cpu": Decimal(1), "memory": Decimal(2**32), "ephemeral-storage": Decimal(2**33)}
+    capacity = Capacity((node("a", **{GPU: 1}),), {"a": used})
+    file = make_body(accelerator={}, limits={"maxQueuedRequests": 7})
+    found = change(file, body, [*objects, (POD, ours)], capacity=capacity)
+    assert found.gap == "About 40s, what the latest start took: the old replica goes before the new one starts."
