@@ -1,5 +1,6 @@
 """Edits roll without losing a request; what somebody breaks by hand comes back."""
 
+import itertools
 import json
 import subprocess
 
@@ -7,10 +8,11 @@ import pytest
 
 import deploy
 import kind_cluster
+from llmi_testing.hub_pod import GOOD
 from llmi_testing.live_cluster import eventually
 
 BODY = {"inputs": "The capital of France is [MASK]."}
-RATE = 5
+RATE = 10
 
 
 @pytest.fixture
@@ -34,19 +36,79 @@ def other_name_for(image):
     return other.removeprefix("docker.io/")
 
 
-def test_edits_of_limits_replicas_and_image_lose_no_request(served, server_image):
-    with served.load(served.status("tiny")["url"], rate=RATE, body=BODY) as load:
-        before = pod_names(served)
-        served.patch("tiny", limits={"maxQueuedRequests": 99})
-        served.wait_ready("tiny")
-        eventually(lambda: not (before & pod_names(served)), "the old pod is gone")
-        served.patch("tiny", replicas=2)
-        served.wait_ready("tiny")
-        served.patch("tiny", replicas=1, engine={"image": other_name_for(server_image)})
-        served.wait_ready("tiny")
-        eventually(lambda: len(pod_names(served)) == 1, "one pod is left")
+@pytest.mark.parametrize(
+    ("requests", "most"),
+    [
+        pytest.param(500, 2, id="each change once"),
+        pytest.param(6000, 4, marks=[pytest.mark.soak, pytest.mark.timeout(1800)], id="again and again"),
+    ],
+)
+def test_no_change_loses_a_request(cluster, hub, requests, most):
+    cluster.apply(
+        "tiny", model={"id": GOOD, "revision": "main", "endpoint": hub}, replicas=4, rollout={"drainSeconds": 10}
+    )
+    url = cluster.wait_ready("tiny")["url"]
+    with cluster.load(url, rate=RATE, body=BODY) as load:
+        for lap in itertools.count():
+            make_every_change(cluster, lap, most)
+            if load.progress().get("sent", 0) >= requests:
+                break
+    print(f"{load.result} in {lap + 1} laps")
     assert load.result["failed"] == 0, load.result
-    assert load.result["answered"] == load.result["sent"] > 100
+    assert load.result["answered"] == load.result["sent"] >= requests
+
+
+def make_every_change(cluster, lap, most):
+    """Once around, from whatever number of replicas to one."""
+    edit(cluster, replicas=4)
+    edit(cluster, replicas=1)
+    edit(cluster, engine={"env": [{"name": "LAP", "value": str(lap)}]})
+    edit(cluster, model={"revision": "v1" if lap % 2 == 0 else "main"})
+    edit(cluster, engine={"image": other_name_for(cluster.server_image) if lap % 2 == 0 else None}, replicas=2)
+    drain(cluster)
+    cluster("delete", "pod", min(pod_names(cluster)), "--wait=false")
+    settle(cluster, 2)
+    edit(cluster, replicas=most)
+    scale_down_by_autoscaler(cluster)
+
+
+def edit(cluster, **spec):
+    cluster.patch("tiny", **spec)
+    settle(cluster, cluster.get("llmi", "tiny")["spec"]["replicas"])
+
+
+def settle(cluster, replicas):
+    """Wait until so many replicas of the present version answer, and nothing else is left."""
+    cluster.wait_ready("tiny")
+    eventually(lambda: len(pod_names(cluster)) == replicas, f"{replicas} pods are left")
+    cluster.wait_ready("tiny")
+
+
+def drain(cluster):
+    """Empty a node as its owner would, as far as the model's replicas are concerned."""
+    node = cluster.objects("pods", "tiny")[0]["spec"]["nodeName"]
+    try:
+        selector = "--pod-selector=llminference.dev/llminference=tiny"
+        cluster.kubectl("drain", node, selector, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=110s")
+        settle(cluster, 2)
+    finally:
+        cluster.kubectl("uncordon", node)
+
+
+def scale_down_by_autoscaler(cluster):
+    """Let an autoscaler with so high a target take replicas away, while the operator is killed and started anew."""
+    cluster.patch(
+        "tiny",
+        replicas=None,
+        autoscaling={"maxReplicas": 4, "targets": {"cpuPercent": 1000}, "scaleDownDelaySeconds": 0},
+    )
+    eventually(lambda: cluster.get("hpa", "tiny"), "there is an autoscaler")
+    system = ("-n", deploy.NAMESPACE)
+    cluster.kubectl(*system, "delete", "pods", "--all", "--grace-period=0", "--force")
+    cluster.kubectl(*system, "rollout", "status", deploy.OPERATOR, "--timeout=110s")
+    eventually(lambda: len(pod_names(cluster)) == 1, "the autoscaler leaves one", seconds=330)
+    cluster.patch("tiny", replicas=1, autoscaling=None)
+    settle(cluster, 1)
 
 
 @pytest.mark.parametrize("kind", ["deployment", "service"])
@@ -96,3 +158,15 @@ def test_a_new_version_that_never_gets_ready_leaves_the_old_one_serving_and_says
     assert served.ask(url, BODY)[0] == 200
     served.patch("tiny", engine={"image": None})
     served.wait_ready("tiny")
+
+
+def test_a_new_version_that_answers_wrongly_stops_and_the_old_one_goes_on(served):
+    url = served.status("tiny")["url"]
+    with served.load(url, rate=RATE, body=BODY) as load:
+        served.patch("tiny", verify=[{"input": BODY["inputs"], "expect": "london"}])
+        why = served.wait_why("tiny", "VerifyFailed", "london", "paris", "Until then 1 replica goes on answering.")
+        assert why
+        assert served.condition("tiny", "Available")["status"] == "True"
+        served.patch("tiny", verify=[{"input": BODY["inputs"], "expect": "paris"}])
+        served.wait_ready("tiny")
+    assert load.result["failed"] == 0, load.result

@@ -13,7 +13,7 @@ import time
 
 import httpx
 
-MAX_SECONDS = 900
+MAX_SECONDS = 2400
 
 
 class Counts:
