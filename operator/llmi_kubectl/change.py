@@ -12,14 +12,15 @@ from pydantic import ValidationError
 from llmi_api import labels
 from llmi_api.v1alpha1 import LLMInference
 from llmi_kubectl.cost_change import CostChange, compute_cost_change
+from llmi_kubectl.gap import describe_gap
 from llmi_kubectl.merging import merge_file
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by
 from llmi_operator.cluster.read import read_needs, read_observed
 from llmi_operator.errors import InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, LASTING, Kind
-from llmi_operator.observed import Capacity, Needs
-from llmi_operator.parse import Resource, parse_resource
+from llmi_operator.observed import BudgetState, Capacity, Needs, Pricing
+from llmi_operator.parse import Resource, parse_resource, parse_status
 from llmi_operator.plan import Live, Manifest, Plan, make_plan
 from llmi_operator.plan.drift import Path, find_differences
 from llmi_operator.plan.hand_edit import write_path
@@ -27,6 +28,7 @@ from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
 from llmi_operator.plan.rollout import RolloutReason
 from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
+from llmi_operator.status.budget import hold_to_budget
 from llmi_operator.status.capacity import compute_requests, find_room, survey
 from llmi_operator.store import Key, Store
 
@@ -165,6 +167,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
     for kind, body in around.objects:
         store.put(kind, body)
     live = read_live(store, resource)
+    resource, budget = _hold(resource, around, around.defaults or fallback, live.replicas)
     plan = _plan_with_room(resource, around, fallback, live, store)
     scene = _Scene(
         resource=resource,
@@ -183,7 +186,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
     needs = read_needs(deployment["spec"]["template"]["spec"])
     room = None if around.capacity is None else _count_room(around.capacity, needs)
     restarted = replicas_before if fields and not resource.spec.paused else 0
-    notes = [*around.notes, *_list_unseen(plan.children, around.hidden)]
+    notes = [*around.notes, *_list_unseen(plan.children, around.hidden), *_write_budget(budget)]
     if resource.spec.paused:
         notes.append("spec.paused is set: the operator changes nothing of this until it is unset.")
     return Change(
@@ -197,7 +200,7 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
         replicas=replicas,
         devices=_count_devices(needs, replicas, scene, around.capacity),
         room=room,
-        gap=_describe_gap(deployment, restarted=restarted, room=room, stored=around.stored),
+        gap=describe_gap(deployment, restarted=restarted, room=room, stored=around.stored),
         cost=_compute_cost(around, needs, replicas),
         notes=tuple(notes),
     )
@@ -226,6 +229,23 @@ def _parse(file: _Body, namespace: str, stored: _Body | None) -> Resource:
     _refuse_unknown(file)
     body = {"apiVersion": labels.API_VERSION, "kind": labels.KIND, "metadata": metadata}
     return parse_resource({**body, "spec": merge_file(stored, file)})
+
+
+def _hold(
+    resource: Resource, around: Surroundings, defaults: ServerDefaults, replicas: int | None
+) -> tuple[Resource, BudgetState | None]:
+    """Hold it to its budget as the operator would."""
+    pricing = None
+    if around.prices is not None:
+        nodes = around.capacity.nodes if around.capacity is not None else ()
+        pricing = Pricing(around.prices, nodes={node.name: node for node in nodes})
+    previous = parse_status(around.stored or {})
+    return hold_to_budget(resource, pricing, previous, defaults, replicas=replicas)
+
+
+def _write_budget(budget: BudgetState | None) -> Iterator[str]:
+    if budget is not None and (budget.held or budget.fault):
+        yield budget.held or budget.fault
 
 
 def _refuse_unknown(file: _Body) -> None:
@@ -300,19 +320,18 @@ def _compare_templates(deployment: Manifest, scene: _Scene) -> tuple[str, ...]:
 
 
 def _count_room(capacity: Capacity, needs: Needs) -> int:
-    """How many more replicas the nodes take now."""
+    """How many more replicas the nodes take now; what a node says nothing of does not keep one away."""
     room = 0
     for node, judgement in survey(capacity, needs).nodes:
-        if judgement.cause == "fits":
-            used = capacity.used.get(node.name, {})
-            room += min(
-                (
-                    int((node.allocatable.get(name, Decimal(0)) - used.get(name, Decimal(0))) // amount)
-                    for name, amount in needs.requests.items()
-                    if amount > 0
-                ),
-                default=0,
-            )
+        if judgement.cause != "fits" and (judgement.cause not in _OPEN or judgement.total):
+            continue
+        used = capacity.used.get(node.name, {})
+        counts = [
+            int((node.allocatable[name] - used.get(name, Decimal(0))) // amount)
+            for name, amount in needs.requests.items()
+            if amount > 0 and name in node.allocatable
+        ]
+        room += max(min(counts, default=0), 0)
     return room
 
 
@@ -350,30 +369,3 @@ def _count_free(capacity: Capacity, needs: Needs, name: str) -> int:
             used = capacity.used.get(node.name, {}).get(name, Decimal(0))
             free += max(node.allocatable.get(name, Decimal(0)) - used, Decimal(0))
     return int(free)
-
-
-def _describe_gap(deployment: Manifest, *, restarted: int, room: int | None, stored: _Body | None) -> str:
-    """For how long nothing answers while replicas are replaced."""
-    if stored is None:
-        return "Nothing answers until the first replica has started."
-    if not restarted:
-        return "None: no replica restarts."
-    rolling = deployment["spec"]["strategy"].get("rollingUpdate") or {}
-    if rolling.get("maxUnavailable") == 0:
-        return _describe_surge(room)
-    if restarted > 1:
-        return "None: the replicas are replaced one by one, and the others go on."
-    took = ((stored.get("status") or {}).get("startup") or {}).get("answered")
-    return (
-        f"About {took}, what the latest start took: the old replica goes before the new one starts."
-        if took
-        else "As long as a start takes: the old replica goes before the new one starts."
-    )
-
-
-def _describe_surge(room: int | None) -> str:
-    if room is None:
-        return "None if a node has room for one more replica, for a new one answers before an old one goes."
-    if room:
-        return "None: a new replica answers before an old one goes, and a node has room for it."
-    return "None, but no node has room for one more replica: the old ones go on until one has."

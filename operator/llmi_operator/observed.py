@@ -158,6 +158,23 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class BudgetState:
+    """What a budget comes to.
+
+    Attributes:
+        held: A sentence, where fewer replicas run than were asked for.
+        fault: A sentence, where what a replica costs is not known.
+        allowed: How many replicas it pays for; None when that is not known.
+        price: What one is reckoned to cost an hour; empty when that is not known.
+    """
+
+    held: str = ""
+    fault: str = ""
+    allowed: int | None = None
+    price: str = ""
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a pod asks of a node.
 
@@ -340,6 +357,7 @@ class Observed:
         capacity_denied: The nodes or the pods on them may not be read.
         node_addresses: Where the nodes are reached, when a node port was asked for and they may be read.
         pricing: What it takes to say what it costs; None without a list of prices.
+        budget: What its budget comes to; None when it has none.
     """
 
     now: datetime
@@ -356,6 +374,7 @@ class Observed:
     capacity_denied: bool = False
     node_addresses: tuple[str, ...] = ()
     pricing: Pricing | None = None
+    budget: BudgetState | None = None
 
     @property
     def newest_pods(self) -> tuple[PodState, ...]:

@@ -16,7 +16,7 @@ from llmi_operator.cluster.read import read_observed
 from llmi_operator.cost_metrics import publish_cost
 from llmi_operator.errors import ClusterError, InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, INFERENCE
-from llmi_operator.observed import Observed
+from llmi_operator.observed import BudgetState, Observed
 from llmi_operator.parse import Resource, parse_resource, parse_status
 from llmi_operator.plan import Plan, make_plan
 from llmi_operator.plan.drift import covers
@@ -29,6 +29,7 @@ from llmi_operator.status import (
     compute_status,
     make_status_manifest,
 )
+from llmi_operator.status.budget import hold_to_budget
 from llmi_operator.status.conditions import READY_REASONS, find_reason
 from llmi_operator.status.finding import Outlook
 from llmi_operator.store import Key, Store
@@ -94,6 +95,7 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         generation = body["metadata"].get("generation", 0)
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
+    resource, budget = await _hold(parts, subject, resource)
     result, plan, behind, blind = Result(), None, False, parts.store.find_blindness(key.namespace)
     # Of a resource that goes away the garbage collector takes the children; making them anew would keep it busy
     # for ever.
@@ -114,7 +116,7 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     refusals = (*blind.values(), *result.refusals)
     pin, rollout = (plan.pin, plan.rollout) if plan else (None, None)
     observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=refusals, pin=pin)
-    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind), rollout)
+    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind, budget=budget), rollout)
     return await _finish(parts, subject, verdict, result)
 
 
@@ -128,6 +130,15 @@ async def _plan(parts: Parts, resource: Resource) -> Plan:
     observed = read_observed(parts.store, key, resource.uid, now=parts.now())
     room = await parts.inspector.find_room(plan.deployment["spec"]["template"], observed)
     return make_plan(resource, parts.defaults, replace(live, room=room))
+
+
+async def _hold(parts: Parts, subject: _Subject, resource: Resource) -> tuple[Resource, BudgetState | None]:
+    """Look at prices before anything is planned, where there is a budget."""
+    if resource.spec.budget is None:
+        return resource, None
+    pricing = await parts.inspector.look_at_prices() if parts.inspector is not None else None
+    replicas = read_live(parts.store, resource, parts.now()).replicas
+    return hold_to_budget(resource, pricing, subject.previous, parts.defaults, replicas=replicas)
 
 
 async def tell_fault(parts: Parts, key: Key, fault: Exception) -> None:

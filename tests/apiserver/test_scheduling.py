@@ -108,6 +108,37 @@ def test_a_replica_costs_its_share_of_its_node_and_a_list_that_breaks_makes_that
     eventually(lambda: look() and "cost" not in space.status("bert"), seconds=40)
 
 
+def test_a_budget_holds_the_replicas_and_says_the_arithmetic(space, nodes, reader, prices):
+    def look(why):
+        space.make_pods_ready()
+        space.kubectl("annotate", "llmi", "bert", f"look={secrets.token_hex(4)}", "--overwrite")
+        found = space.status("bert").get("why")
+        assert found == why, found
+        return True
+
+    with pytest.raises(AssertionError, match="budget goes with replicas or autoscaling"):
+        space.apply(make_body(budget={"perHour": "1"}))
+    nodes.make("dear", labels={"node.kubernetes.io/instance-type": "dear"})
+    space.apply(make_body(replicas=2, budget={"perHour": "0.5"}))
+    space.wait_for_pods(2)
+    why = "spec.budget holds nothing back, because the operator has no list of prices: give it one, see docs/cost.md."
+    eventually(lambda: look(why), seconds=60)
+    assert space.condition("bert")["status"] == "True"
+    # 3 of its 8 GiB are 0.3 an hour.
+    prices.write_text("currency: USD\nsource: made up\nnodes: {dear: {perHour: 0.8}}\n")
+    words = (
+        "1 of 2 replicas run: each costs up to 0.3000 USD an hour, and the 0.5 of spec.budget.perHour pay for 1. Raise "
+        "spec.budget.perHour, or lower what a replica requests."
+    )
+    eventually(lambda: look(f"At most {words}"), seconds=90)
+    space.wait_for_pods(1)
+    assert space.need("deployment", "bert")["spec"]["replicas"] == 1
+    assert space.need("llmi", "bert")["spec"]["replicas"] == 2
+    prices.unlink()
+    eventually(lambda: look(why), seconds=60)
+    space.wait_for_pods(2)
+
+
 @pytest.mark.usefixtures("reader")
 def test_no_node_has_the_gpu(space, nodes):
     nodes.make("plain")

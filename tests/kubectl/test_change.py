@@ -1,5 +1,6 @@
 """What a file would do, against children as the operator's own plan makes them."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from llmi_operator.kinds import BY_NAME, POD
 from llmi_operator.observed import Capacity, NodeState
 from llmi_operator.parse import parse_resource
 from llmi_operator.plan import Live, make_plan
+from llmi_operator.prices import parse_prices
 from llmi_testing.inference import DEFAULTS, make_body, make_stored_body
 
 GPU = "nvidia.com/gpu"
@@ -29,8 +31,8 @@ def exists(body, defaults=DEFAULTS, *, took=None, **live):
     return body, objects
 
 
-def change(file, stored=None, objects=(), *, defaults=DEFAULTS, capacity=None):
-    around = Surroundings(stored=stored, objects=list(objects), defaults=defaults, capacity=capacity)
+def change(file, stored=None, objects=(), *, defaults=DEFAULTS, capacity=None, prices=None):
+    around = Surroundings(stored=stored, objects=list(objects), defaults=defaults, capacity=capacity, prices=prices)
     return compute_change(file, "models", around, DEFAULTS)
 
 
@@ -152,6 +154,12 @@ def test_devices_are_counted_where_a_replica_may_run():
     assert found.room == 1
 
 
+def test_a_node_that_does_not_say_how_much_memory_it_has_takes_what_its_cpu_takes():
+    silent = NodeState("a", allocatable={"cpu": Decimal(4)})
+    assert change(make_body(), capacity=Capacity((silent,), {"a": {"cpu": Decimal(1)}})).room == 3
+    assert change(make_body(), capacity=Capacity((silent,), {"a": {"cpu": Decimal(4)}})).room == 0
+
+
 def test_nodes_with_another_product_than_was_asked_for_are_not_counted():
     label = {"nvidia.com/gpu.product": "NVIDIA-L4"}
     fitting = NodeState("a", labels=label, allocatable=node(**{GPU: 4}).allocatable)
@@ -190,3 +198,15 @@ def test_a_replica_on_the_only_device_goes_before_its_successor_starts():
     file = make_body(accelerator={}, limits={"maxQueuedRequests": 7})
     found = change(file, body, [*objects, (POD, ours)], capacity=capacity)
     assert found.gap == "About 40s, what the latest start took: the old replica goes before the new one starts."
+
+
+def test_a_plan_is_held_to_the_budget_and_priced():
+    prices = parse_prices("currency: USD\nsource: mine\nnodes: {big: {perHour: 4}}\n")
+    big = replace(node("a"), labels={"node.kubernetes.io/instance-type": "big"})
+    file = make_body(replicas=5, budget={"perHour": "1"})
+    found = change(file, capacity=Capacity((big,), {}), prices=prices)
+    # An eighth of the node is 0.5 an hour.
+    assert found.replicas == 2
+    assert (found.cost.lowest, found.cost.highest) == ("1.0000", "1.0000")
+    assert found.notes[0].startswith("At most 2 of 5 replicas run: each costs up to 0.5000 USD an hour")
+    assert "no list of prices" in change(file).notes[0]

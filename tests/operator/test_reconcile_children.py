@@ -1,9 +1,12 @@
 """What a pass does to children beyond the first three, against an API server in memory."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
+from llmi_operator.cluster.inspector import Inspector
 from llmi_operator.kinds import (
     AUTOSCALER,
     CLAIM,
@@ -12,6 +15,7 @@ from llmi_operator.kinds import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    NODE,
     POD,
     POD_MONITOR,
     SERVICE,
@@ -62,6 +66,35 @@ async def test_while_paused_no_child_is_touched_and_status_goes_on(world):
     await world.settle()
     assert world.replicas == 3
     assert world.cluster.find(SERVICE)["spec"]["ports"]
+
+
+async def test_a_budget_holds_the_replicas_at_what_it_pays_for(world, tmp_path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("currency: USD\nsource: made up\nnodes: {big: {perHour: 2}}\n")
+    amounts = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "1Ti"}
+    labels = {"node.kubernetes.io/instance-type": "big"}
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"allocatable": amounts, "conditions": ready}
+    world.cluster.put(NODE, {"metadata": {"name": "a", "namespace": "", "labels": labels}, "status": status})
+    inspector = Inspector(world.cluster, lambda _: None, lambda *_: None, clock=time.monotonic, prices_file=str(prices))
+    world.parts = replace(world.parts, inspector=inspector)
+    # An eighth of the node's CPU is 0.25 an hour.
+    world.write(replicas=5, budget={"perHour": "0.60"})
+    await world.settle()
+    assert world.replicas == 2
+    assert world.status["cost"]["allowedReplicas"] == 2
+    world.write(replicas=5, budget={"perHour": "0.10"})
+    await world.settle()
+    assert world.replicas == 1
+    world.write(autoscaling={"minReplicas": 3, "maxReplicas": 9}, budget={"perHour": "0.60"})
+    await world.settle()
+    autoscaler = world.cluster.find(AUTOSCALER)["spec"]
+    assert (autoscaler["minReplicas"], autoscaler["maxReplicas"]) == (2, 2)
+    assert await world.settle() == []
+    prices.unlink()
+    world.write(autoscaling={"minReplicas": 3, "maxReplicas": 9}, budget={"perHour": "9"})
+    await world.settle()
+    assert world.cluster.find(AUTOSCALER)["spec"]["maxReplicas"] == 9
 
 
 async def test_the_commit_of_the_first_download_is_pinned_and_no_pod_is_touched(world):

@@ -44,6 +44,8 @@ class Reason(StrEnum):
 
     ADDRESS_PENDING = "AddressPending"
     AUTOSCALER_BLIND = "AutoscalerBlind"
+    BUDGET_HELD = "BudgetHeld"
+    BUDGET_UNKNOWN = "BudgetUnknown"
     MIXED_REVISIONS = "MixedRevisions"
 
     INVALID_SPEC = "InvalidSpec"

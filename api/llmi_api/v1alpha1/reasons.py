@@ -84,6 +84,17 @@ NOTICES = {
         "use spec.service.type NodePort or ClusterIP.",
         "Wait, or choose another `spec.service.type`.",
     ),
+    Reason.BUDGET_HELD: Explanation(
+        "All replicas that `spec.budget` pays for answer, and more were asked for.",
+        "At most 2 of 8 replicas run: each costs up to 1.0060 USD an hour, and the 2.50 of spec.budget.perHour pay "
+        "for 2. Raise spec.budget.perHour, or lower what a replica requests.",
+        "Raise `spec.budget.perHour`, or lower `spec.resources` or the accelerators of a replica.",
+    ),
+    Reason.BUDGET_UNKNOWN: Explanation(
+        "All replicas answer, but what one costs is not known, so that `spec.budget` holds nothing back.",
+        "spec.budget holds nothing back, because the operator has no list of prices: give it one, see docs/cost.md.",
+        "Complete the list of prices (docs/cost.md), or take `spec.budget` away.",
+    ),
     Reason.AUTOSCALER_BLIND: Explanation(
         "All replicas answer, but the autoscaler has had no metrics for two minutes, or none of requests in flight.",
         "The autoscaler gets no metrics, so the number of replicas stays (no metrics returned from resource metrics "

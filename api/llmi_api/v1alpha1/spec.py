@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from llmi_api.launch import LongInputs, Task
 from llmi_api.meta import LIST_TYPE, Model, rules
+from llmi_api.v1alpha1.budget import Budget
 from llmi_api.v1alpha1.engine import Engine, Limits
 from llmi_api.v1alpha1.model_source import ModelSource
 from llmi_api.v1alpha1.network import Access, Service
@@ -19,6 +20,9 @@ NO_SHORT_ANSWER = (
 )
 _NOT_VERIFIABLE = (Task.EMBEDDINGS, Task.RERANK, Task.ZERO_SHOT_CLASSIFICATION)
 
+BUDGET_OF_MANY = (
+    "budget goes with replicas or autoscaling: without either one replica runs, which a budget never takes away."
+)
 ONLY_GENERATED = "limits.maxOutputTokens goes with task text-generation only: other tasks' answers have no length."
 LONG_INPUTS_BY_TASK = "limits.longInputs window goes with task embeddings only, and truncate not with text-generation."
 
@@ -38,6 +42,7 @@ class LLMInferenceSpec(Model):
                 "!has(self.verify) || !(self.task in ['embeddings', 'rerank', 'zero-shot-classification'])",
                 NO_SHORT_ANSWER,
             ),
+            ("!has(self.budget) || has(self.replicas) || has(self.autoscaling)", BUDGET_OF_MANY),
             (
                 "!has(self.limits) || !has(self.limits.maxOutputTokens) || self.task == 'text-generation'",
                 ONLY_GENERATED,
@@ -83,6 +88,9 @@ class LLMInferenceSpec(Model):
     autoscaling: Autoscaling | None = Field(
         default=None, description="Lets the number of replicas follow the load, in place of replicas."
     )
+    budget: Budget | None = Field(
+        default=None, description="Bounds what the replicas cost, by holding them at a number that it pays for."
+    )
     resources: Resources | None = Field(
         default=None,
         description="CPU, memory and disk of one replica. What is left out gets the operator's defaults: 1 CPU, 3Gi "
@@ -115,6 +123,8 @@ class LLMInferenceSpec(Model):
     def _consistent(self) -> Self:
         if self.replicas is not None and self.autoscaling is not None:
             raise ValueError(REPLICAS_OR_AUTOSCALING)
+        if self.budget is not None and self.replicas is None and self.autoscaling is None:
+            raise ValueError(BUDGET_OF_MANY)
         if self.verify is not None and self.task in _NOT_VERIFIABLE:
             raise ValueError(NO_SHORT_ANSWER)
         if self.limits.max_output_tokens is not None and self.task is not Task.TEXT_GENERATION:

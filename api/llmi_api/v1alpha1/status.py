@@ -102,6 +102,15 @@ class CostStatus(Model):
     source: str | None = Field(
         default=None, max_length=200, description="Where the prices are from, in the list's words."
     )
+    allowed_replicas: int | None = Field(
+        default=None, ge=1, description="How many replicas spec.budget pays for; absent without one, or while unknown."
+    )
+    budget_price: str | None = Field(
+        default=None,
+        max_length=32,
+        description="What one replica is reckoned to cost an hour for that: on the dearest node that it may use, the "
+        "highest since the spec changed.",
+    )
     because: str = Field(
         max_length=1024, description="How the amount comes about: shares of nodes and their prices; or what is missing."
     )

@@ -51,9 +51,10 @@ class Inspector:
             seen = replace(
                 seen, node_addresses=tuple(node.addresses[0] for node in nodes if node.ready and node.addresses)
             )
-        return replace(seen, pricing=await self._look_at_prices())
+        return replace(seen, pricing=await self.look_at_prices())
 
-    async def _look_at_prices(self) -> Pricing | None:
+    async def look_at_prices(self) -> Pricing | None:
+        """Prices and nodes; None without a list."""
         if not self._prices.look():
             return None
         if self._prices.prices is None:

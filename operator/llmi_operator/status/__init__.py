@@ -151,7 +151,7 @@ def _write(finding: Finding, observed: Observed, rollout: RolloutStatus | None) 
 
 
 def _all_answer(finding: Finding) -> bool:
-    return finding.reason is Reason.AUTOSCALER_BLIND
+    return finding.reason in {Reason.AUTOSCALER_BLIND, Reason.BUDGET_UNKNOWN}
 
 
 def _count(observed: Observed) -> str:

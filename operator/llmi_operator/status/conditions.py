@@ -10,7 +10,7 @@ from llmi_operator.status.finding import Finding, Outlook
 # Reasons that say why Ready holds; it may hold under others too, while more replicas than needed have a fault.
 READY_REASONS = frozenset(
     {Reason.SERVING, Reason.AUTOSCALER_BLIND, Reason.ADDRESS_PENDING, Reason.API_MISSING, Reason.MIXED_REVISIONS,
-     Reason.SCALING, Reason.PAUSED}
+     Reason.SCALING, Reason.PAUSED, Reason.BUDGET_HELD, Reason.BUDGET_UNKNOWN}
 )  # fmt: skip
 
 

@@ -48,9 +48,15 @@ class Charge:
 
 def compute_cost(resource: Resource, observed: Observed, previous: LLMInferenceStatus) -> CostStatus | None:
     """Say what the replicas cost now, and what the fewest and the most would; None without a list of prices."""
-    pricing = observed.pricing
-    if pricing is None:
+    if observed.pricing is None:
         return None
+    cost, budget = _compute(resource, observed, previous, observed.pricing), observed.budget
+    if budget is None or budget.allowed is None:
+        return cost
+    return cost.model_copy(update={"allowed_replicas": budget.allowed, "budget_price": budget.price})
+
+
+def _compute(resource: Resource, observed: Observed, previous: LLMInferenceStatus, pricing: Pricing) -> CostStatus:
     if pricing.prices is None:
         return _make_unknown(f"{pricing.fault[:1].upper()}{pricing.fault[1:]}.", None)
     if pricing.denied:

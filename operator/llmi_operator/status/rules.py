@@ -12,6 +12,7 @@ from llmi_api.v1alpha1 import Reason, ServiceType
 from llmi_operator.observed import Observed, PodState, Refusal
 from llmi_operator.plan.model import describe_source
 from llmi_operator.status.attention import is_waiting
+from llmi_operator.status.budget import find_budget_notice
 from llmi_operator.status.finding import Finding, Outlook, quote_words
 from llmi_operator.status.images import find_pull
 from llmi_operator.status.pods import Situation, find_pod_fault
@@ -308,7 +309,7 @@ RULES: tuple[Rule, ...] = (
 
 def _find_notice(observed: Observed, situation: Situation) -> Finding | None:
     """What its owner should know although every replica answers."""
-    finders = (_find_missing_api, _find_stray_revision, _find_pending_address, _find_blindness)
+    finders = (_find_missing_api, _find_stray_revision, _find_pending_address, _find_blindness, find_budget_notice)
     return next(filter(None, (find(observed, situation) for find in finders)), None)
 
 

@@ -495,6 +495,10 @@ ROWS = [
 ]  # fmt: skip
 
 ELSEWHERE = {
-    "paused": ("tests/operator/test_reconcile_children.py", "test_while_paused_no_child_is_touched_and_status_goes_on")
+    "paused": ("tests/operator/test_reconcile_children.py", "test_while_paused_no_child_is_touched_and_status_goes_on"),
+    "budget.perHour": (
+        "tests/operator/test_reconcile_children.py",
+        "test_a_budget_holds_the_replicas_at_what_it_pays_for",
+    ),
 }
 """Fields that no child shows, and the test that holds them to their word."""

@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "engine.imagePullSecrets": ([], ["registry"], ["b", "a.b"]),
     "engine.env[].name": ("TOKENIZERS_PARALLELISM", "_x", "N" * 128),
     "engine.env[].value": ("", "$(id) ünï\u202e\n", "v" * 4096),
+    "budget.perHour": ("2.50", 3, "500m"),
     **{f"resources.{side}.cpu": _CPU for side in ("requests", "limits")},
     **{f"resources.{side}.memory": _MEMORY for side in ("requests", "limits")},
     **{f"resources.{side}.ephemeral-storage": _DISK for side in ("requests", "limits")},
@@ -213,6 +214,7 @@ def _bounds(schema: Json) -> tuple[int, int]:
 
 def _mend_spec(value: Json) -> Json:
     value = _drop(value, "replicas") if "autoscaling" in value else value
+    value = value if {"replicas", "autoscaling"} & value.keys() else _drop(value, "budget")
     if value["task"] != "text-generation" and "limits" in value:
         value = {**value, "limits": _drop(value["limits"], "maxOutputTokens")}
     cache = value["model"].get("cache", {})

@@ -1,0 +1,56 @@
+"""What a model costs on a real cluster, by a ConfigMap of prices, and a budget that holds its replicas."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+import deploy
+from llmi_testing.live_cluster import eventually
+from llmi_testing.plugin import Plugin
+
+ROOT = Path(__file__).parents[2]
+TYPE = "node.kubernetes.io/instance-type"
+PRICES = "currency: USD\nsource: made up\nnodes: {kind-node: {perHour: 2}}\n"
+
+
+@pytest.fixture
+def priced(kubectl, audit):
+    """Prices for all nodes, and an operator that has them at once: the kubelet takes a minute or so by itself."""
+    metadata = {"name": "llminference-prices", "namespace": deploy.NAMESPACE}
+    prices = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"prices.yaml": PRICES}}
+    kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
+    kubectl("label", "nodes", "--all", "--overwrite", f"{TYPE}=kind-node")
+    kubectl("apply", "-f", "-", stdin=json.dumps(prices))
+    with audit.excused():
+        kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
+        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=55s")
+    yield
+    kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"])
+    kubectl("label", "nodes", "--all", f"{TYPE}-")
+    kubectl("delete", "-k", str(ROOT / "deploy" / "cluster-reader"))
+
+
+def test_status_tells_the_cost_and_a_budget_holds_the_replicas_at_what_it_pays_for(priced, cluster, tmp_path):
+    cluster.apply("tiny", replicas=1)
+    cluster.wait_ready("tiny")
+    cost = eventually(lambda: (found := cluster.status("tiny").get("cost")) and found["perHour"] != "unknown" and found)
+    assert cost["because"].startswith("1 x ")
+    assert "of kind-node at 2" in cost["because"]
+    each = Decimal(cost["perReplicaHour"])
+    assert 0 < each <= 2
+
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    plugin = Plugin(kubeconfig, cluster.namespace, cluster.kubectl.program.parent)
+    assert plugin.read("status", "tiny")["cost"]["perHour"] == cost["perHour"]
+    body = {key: value for key, value in cluster.get("llmi", "tiny").items() if key in {"apiVersion", "kind", "spec"}}
+    # Nodes of different sizes are of one type here: the budget is for two on the smallest.
+    change = plugin.read("plan", "-f", "-", stdin=json.dumps({**body, "metadata": {"name": "other"}}))["changes"][0]
+    limit = str(Decimal(change["cost"]["highest"]) * Decimal("2.5"))
+
+    cluster.patch("tiny", replicas=3, budget={"perHour": limit})
+    assert "At most 2 of 3 replicas run" in cluster.wait_why("tiny", "spec.budget.perHour pay for 2")
+    assert cluster.get("deployment", "tiny")["spec"]["replicas"] == 2
+    assert cluster.condition("tiny", "Ready")["status"] == "True"
