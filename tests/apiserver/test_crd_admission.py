@@ -65,7 +65,7 @@ def test_defaults_are_filled_in_when_stored(server):
     spec = json.loads(done.stdout)["spec"]
     assert spec["engine"] == {"precision": "auto"}
     assert spec["service"] == {"type": "ClusterIP", "port": 80}
-    assert spec["rollout"] == {"drainSeconds": 30, "startupTimeoutSeconds": 1800}
+    assert spec["rollout"] == {"mode": "Auto", "drainSeconds": 30, "startupTimeoutSeconds": 1800}
     assert spec["limits"]["maxQueuedRequests"] == 256
     assert "replicas" not in spec
 

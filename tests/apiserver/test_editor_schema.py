@@ -13,8 +13,11 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 
 
 def test_every_example_is_valid():
-    found = kubeconform(*(yaml.safe_load(path.read_text()) for path in EXAMPLES))
-    assert [(path.stem, item) for path, item in zip(EXAMPLES, found, strict=True) if item.status != "Valid"] == []
+    bodies = {path.stem: yaml.safe_load(path.read_text()) for path in EXAMPLES}
+    ours = {name: body for name, body in bodies.items() if body["kind"] == "LLMInference"}
+    assert bodies.keys() - ours.keys() == {"list-prices"}
+    found = kubeconform(*ours.values())
+    assert [(name, item) for name, item in zip(ours, found, strict=True) if item.status != "Valid"] == []
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ PRIORITY = {
     "metadata": {"name": "serving"},
     "value": 1000,
 }
+RUNTIME = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"}
 
 
 def children(case):
@@ -35,7 +36,7 @@ def restricted(control_plane):
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
         for name in names
     ]
-    objects = [namespace, PRIORITY, *accounts]
+    objects = [namespace, PRIORITY, RUNTIME, *accounts]
     control_plane.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in objects))
     yield control_plane
     control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

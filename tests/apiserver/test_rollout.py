@@ -99,7 +99,7 @@ def space(server, kubelets):
     eventually(lambda: server.kubectl("-n", name, "get", "sa", "default", "--ignore-not-found"))
     yield Space(server, name)
     server.kubectl("-n", name, "delete", "llmi", "--all", "--wait=false")
-    eventually(lambda: not server.kubectl("-n", name, "get", "pods", "-o", "name").strip(), seconds=30)
+    eventually(lambda: not server.kubectl("-n", name, "get", "pods", "-o", "name").strip(), seconds=90)
     server.kubectl("delete", "namespace", name, "--wait=false")
 
 

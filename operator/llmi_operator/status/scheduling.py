@@ -76,7 +76,10 @@ def explain_unschedulable(
             sentence = _explain_exactly(seen, needs, resource)
             # Counts of what others use change without a word to us.
             return Finding(Reason.UNSCHEDULABLE, sentence, Outlook.FAULT, recheck_seconds=RECHECK_SECONDS)
-    return Finding(Reason.UNSCHEDULABLE, _explain_coarsely(text, resource, defaults, denied=denied), Outlook.FAULT)
+    # What was read of the nodes may be older than what the scheduler saw.
+    again = RECHECK_SECONDS if capacity is not None else None
+    sentence = _explain_coarsely(text, resource, defaults, denied=denied)
+    return Finding(Reason.UNSCHEDULABLE, sentence, Outlook.FAULT, recheck_seconds=again)
 
 
 def _explain_volume(text: str, resource: Resource) -> str:
