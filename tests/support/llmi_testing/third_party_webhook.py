@@ -33,7 +33,7 @@ class ThirdPartyWebhook:
         self._released = threading.Event()
         self.asked = 0
         certificate = folder / "webhook.crt"
-        server._sign(certificate, "/CN=webhook", "-addext", "subjectAltName=IP:127.0.0.1")
+        server.sign(certificate, "/CN=webhook", "-addext", "subjectAltName=IP:127.0.0.1")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         self._authority = (server.folder / "ca.crt").read_bytes()
