@@ -1,0 +1,114 @@
+"""GPUs by the real kubelet and scheduler: nodes as GKE makes them, and devices by the kubelet's device plugin API.
+
+The devices do not exist, so a server that asks for CUDA ends and says so; one that takes any device runs on the CPU.
+"""
+
+import json
+import secrets
+from pathlib import Path
+
+import pytest
+
+import deploy
+from llmi_testing.gpu_pools import GPU, OTHER_GPU, PRODUCT, GpuPools
+from llmi_testing.live_cluster import LiveCluster, eventually
+
+READER = str(Path(__file__).parents[2] / "deploy" / "cluster-reader")
+ON_GKE = {"platform": "gke", "products": [PRODUCT]}
+TOLERATE = [{"key": GPU, "operator": "Exists"}]
+
+
+@pytest.fixture(scope="module")
+def pools(kubectl, server_image):
+    """The pools, and an operator that may read nodes."""
+    equipment = LiveCluster(kubectl, server_image, f"devices-{secrets.token_hex(3)}")
+    kubectl("create", "namespace", equipment.namespace)
+    kubectl("apply", "-k", READER)
+    # It asks for a right that it was refused again after minutes, or when it starts.
+    kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
+    kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=120s")
+    with GpuPools(equipment).made() as pools:
+        yield pools
+    kubectl("delete", "-k", READER)
+    kubectl("delete", "namespace", equipment.namespace, "--wait=false")
+
+
+@pytest.fixture
+def gpus(cluster, pools):
+    """The pools with every GPU free, before and after."""
+    yield pools
+    cluster("delete", "llmi", "--all")
+    cluster("delete", "pods", "--all", "--force", "--grace-period=0")
+    eventually(lambda: not cluster.objects("pods"), seconds=60)
+
+
+def places(cluster, name):
+    """The nodes of the replicas that are not being stopped."""
+    pods = [pod for pod in cluster.objects("pods", name) if "deletionTimestamp" not in pod["metadata"]]
+    return sorted(pod["spec"].get("nodeName", "") for pod in pods)
+
+
+def occupy(cluster, node):
+    """Somebody else's pod with the GPU of a node."""
+    container = {
+        "name": "main",
+        "image": cluster.server_image,
+        "command": ["/opt/llmi/bin/python", "-c", "import signal; signal.pause()"],
+        "resources": {"limits": {GPU: "1", "cpu": "10m", "memory": "64Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec = {
+        "nodeSelector": {"kubernetes.io/hostname": node},
+        "tolerations": [{"operator": "Exists"}],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "theirs"}, "spec": spec}
+    cluster("apply", "-f", "-", stdin=json.dumps(pod))
+    cluster("wait", "--for=condition=Ready", "pod/theirs", "--timeout=60s")
+
+
+def test_a_spot_node_comes_first_and_an_ordinary_one_when_it_is_full(cluster, gpus):
+    cluster.apply("bert", accelerator={**ON_GKE, "spot": True})
+    eventually(lambda: places(cluster, "bert") == [gpus.spot])
+    cluster.patch("bert", replicas=2)
+    eventually(lambda: places(cluster, "bert") == sorted([gpus.ordinary, gpus.spot]))
+    eventually(lambda: gpus.allocated(gpus.spot) and gpus.allocated(gpus.ordinary))
+    # It got a device, and finds that nothing computes behind it.
+    why = cluster.wait_why("bert", "AcceleratorAbsent")
+    assert "CUDA" in why
+
+
+def test_a_shortage_is_counted_a_gpu_that_fell_off_is_named_and_its_return_is_seen(cluster, gpus):
+    occupy(cluster, gpus.ordinary)
+    gpus.let_gpu_fall_off(gpus.spot)
+    cluster.apply("bert", accelerator={**ON_GKE, "spot": True})
+    why = cluster.wait_why("bert", f"0/3 nodes have a free {GPU} of the product {PRODUCT}: ")
+    assert "1 has all 1 in use, " in why
+    assert f"that of {gpus.spot} is not healthy, 1 has none." in why
+    gpus.bring_gpu_back(gpus.spot)
+    eventually(lambda: places(cluster, "bert") == [gpus.spot])
+
+
+def test_a_taint_of_spot_nodes_keeps_off_who_did_not_ask_for_spot(cluster, gpus):
+    occupy(cluster, gpus.ordinary)
+    cluster.apply("bert", accelerator=ON_GKE)
+    cluster.wait_why("bert", "1 has all 1 in use", "1 has the taint cloud.google.com/gke-spot", "or add a node.")
+    cluster("delete", "pod", "theirs", "--force", "--grace-period=0")
+    eventually(lambda: places(cluster, "bert") == [gpus.ordinary])
+
+
+def test_a_product_that_no_node_has(cluster, gpus):
+    cluster.apply("bert", accelerator={"platform": "gke", "products": ["nvidia-h100-80gb"]})
+    cluster.wait_why("bert", f"2 are {PRODUCT}", f"Allow {PRODUCT} in spec.accelerator.products")
+    cluster.patch("bert", accelerator={"products": ["nvidia-h100-80gb", PRODUCT]})
+    # The replica of before, which waits, stays until the new one serves; nothing computes behind this device.
+    eventually(lambda: gpus.ordinary in places(cluster, "bert"))
+
+
+def test_a_replica_with_another_vendors_device_serves(cluster, gpus):
+    accelerator = {"resource": OTHER_GPU, "products": ["MI300X"]}
+    cluster.apply("bert", accelerator=accelerator, scheduling={"tolerations": TOLERATE})
+    cluster.wait_ready("bert")
+    assert places(cluster, "bert") == [gpus.ordinary]
+    assert gpus.allocated(gpus.ordinary)[-1] == "amd.com-gpu-0"
