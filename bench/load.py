@@ -1,10 +1,13 @@
 """Closed-loop load: so many clients, each with one request at a time, until a list of texts is answered."""
 
 import asyncio
+import http.client
 import json
+import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 
 import aiohttp
 
@@ -53,43 +56,54 @@ def put_load(address: str, route: str, requests: list[Request], *, clients: int,
     Raises:
         RefusedError: An answer was not a good one.
     """
-    return asyncio.run(_put_load(address, route, requests, clients=clients, probe=probe))
+    if probe is None:
+        return asyncio.run(_put_load(address, route, requests, clients=clients))
+    # In a process of its own: what the clients have to do when a batch is answered is not the server's delay.
+    ours, theirs = multiprocessing.Pipe()
+    prober = multiprocessing.get_context("spawn").Process(target=_probe, args=(address, probe, theirs), daemon=True)
+    prober.start()
+    ours.recv()
+    outcome = asyncio.run(_put_load(address, route, requests, clients=clients))
+    ours.send("enough")
+    found: list[float] | str = ours.recv()
+    prober.join()
+    if isinstance(found, str):
+        raise RefusedError(found)
+    return replace(outcome, probe_seconds=found)
 
 
-async def _put_load(address: str, route: str, requests: list[Request], *, clients: int, probe: str | None) -> Outcome:
+async def _put_load(address: str, route: str, requests: list[Request], *, clients: int) -> Outcome:
     timeout = aiohttp.ClientTimeout(total=1800)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(address, timeout=timeout, connector=connector) as http:
-        probes: list[float] = []
-        probing = asyncio.create_task(_probe(http, probe, probes)) if probe else None
+    async with aiohttp.ClientSession(address, timeout=timeout, connector=connector) as session:
         waiting, answers = iter(requests), list[Answer]()
         began = time.monotonic()
-        await asyncio.gather(*(_client(http, route, waiting, answers) for _ in range(clients)))
+        await asyncio.gather(*(_client(session, route, waiting, answers) for _ in range(clients)))
         seconds = time.monotonic() - began
-        if probing:
-            probing.cancel()
-    return Outcome(answers=answers, seconds=seconds, probe_seconds=probes)
+    return Outcome(answers=answers, seconds=seconds, probe_seconds=[])
 
 
-async def _client(http: aiohttp.ClientSession, route: str, waiting: Iterator[Request], answers: list[Answer]) -> None:
+async def _client(
+    session: aiohttp.ClientSession, route: str, waiting: Iterator[Request], answers: list[Answer]
+) -> None:
     for request in waiting:
         began = time.monotonic()
-        first = await _ask(http, route, request.body)
+        first = await _ask(session, route, request.body)
         now = time.monotonic()
         answers.append(Answer(tokens=request.tokens, seconds=now - began, first_seconds=(first or now) - began))
 
 
-async def _ask(http: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
+async def _ask(session: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
     """Ask, and once more on a new connection where the server had just closed the one that was kept open."""
     try:
-        return await _ask_once(http, route, body)
+        return await _ask_once(session, route, body)
     except aiohttp.ClientConnectionError:
-        return await _ask_once(http, route, body)
+        return await _ask_once(session, route, body)
 
 
-async def _ask_once(http: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
+async def _ask_once(session: aiohttp.ClientSession, route: str, body: bytes) -> float | None:
     """Send one request and read its answer; returns when its first text came, if it is streamed."""
-    async with http.post(route, data=body, headers={"content-type": "application/json"}) as answer:
+    async with session.post(route, data=body, headers={"content-type": "application/json"}) as answer:
         if answer.status != _OK:
             raise RefusedError(f"{route} answered {answer.status}: {(await answer.text())[:300]}")
         if answer.content_type != "text/event-stream":
@@ -112,12 +126,18 @@ def _has_text(line: bytes) -> bool:
     return any((choice.get("delta") or {}).get("content") for choice in choices)
 
 
-async def _probe(http: aiohttp.ClientSession, path: str, seconds: list[float]) -> None:
-    while True:
+def _probe(address: str, path: str, pipe: Connection) -> None:
+    """Ask a path again and again until something comes through the pipe; send back how long each answer took."""
+    seconds: list[float] = []
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    pipe.send("begun")
+    while not pipe.poll(_PROBE_SECONDS):
         began = time.monotonic()
-        async with http.get(path) as answer:
-            if answer.status != _OK:
-                raise RefusedError(f"{path} answered {answer.status} under load")
-            await answer.read()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
         seconds.append(time.monotonic() - began)
-        await asyncio.sleep(_PROBE_SECONDS)
+        if answer.status != _OK:
+            pipe.send(f"{path} answered {answer.status} under load")
+            return
+    pipe.send(seconds)

@@ -13,7 +13,7 @@ from pathlib import Path
 from cache import cache_root, key_of, locked
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ("infinity", "onnx", "triton", "vllm")
+PEERS = ("infinity", "onnx", "transformers", "triton", "vllm")
 _READY = ".ready"
 
 

@@ -159,11 +159,12 @@ def transformers_serve() -> Server:
     """Describe `transformers serve`, with the model loaded from the start."""
 
     def command(folder: Path, port: int) -> list[str]:
-        program = [str(Path(sys.executable).parent / "transformers"), "serve", str(folder)]
+        program = [str(folder_of("transformers") / "bin" / "transformers"), "serve", str(folder)]
         return [*program, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
 
     return Server(
         title="transformers serve",
+        peer="transformers",
         command=command,
         environment=lambda _: _OFFLINE,
         route="/v1/chat/completions",

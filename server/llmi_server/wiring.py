@@ -1,6 +1,7 @@
 """The only place where parts are constructed and joined."""
 
 import dataclasses
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,9 @@ def open_for_requests(
         service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
     describe_build(telemetry, settings, service.facts)
     telemetry.load_seconds.set(lifecycle.age_seconds)
+    # What is there now stays. A full collection under load would look through all of it, and hold up everything else.
+    gc.collect()
+    gc.freeze()
     lifecycle.become_ready(service)
 
 

@@ -9,13 +9,18 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Names of mallopt(3)'s parameters."""
 
 _WHILE_LOADING = 1 << 20
-_WHILE_COMPUTING = 4 << 20
-_KEPT_AT_THE_END = 1 << 20
-"""Of a heap; each thread has one, and mostly one of them computes."""
+_LARGEST = 32 << 20
+"""What glibc comes to by itself at most, and what computing is best with: activations stay on the heap."""
+
+_KEPT_AT_THE_END = 16 << 20
+"""Of a heap; what is less than a batch needs would be paged in anew for every batch."""
+
+_ARENAS = 2
+"""Heaps in all; by default each thread has one, and each keeps what it once needed."""
 
 
 @contextmanager
@@ -28,9 +33,10 @@ def returned_at_once() -> Iterator[None]:
     if choose is None:
         yield
         return
+    choose(_ARENA_MAX, _ARENAS)
     choose(_MMAP_THRESHOLD, _WHILE_LOADING)
     try:
         yield
     finally:
-        choose(_MMAP_THRESHOLD, _WHILE_COMPUTING)
+        choose(_MMAP_THRESHOLD, _LARGEST)
         choose(_TRIM_THRESHOLD, _KEPT_AT_THE_END)
