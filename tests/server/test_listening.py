@@ -1,5 +1,6 @@
 """Where the server listens."""
 
+import asyncio
 import errno
 import socket
 
@@ -53,11 +54,31 @@ def test_by_default_both_kinds_of_addresses_are_answered():
 def test_a_machine_without_version_6_is_listened_on_by_version_4(monkeypatch):
     whole = socket.socket
 
-    def without_ipv6(family, kind):
+    def without_ipv6(family, kind, protocol):
         if family == socket.AF_INET6:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-        return whole(family, kind)
+        return whole(family, kind, protocol)
 
     monkeypatch.setattr(listening.socket, "socket", without_ipv6)
     with open_listener(EVERYWHERE, 0) as listener:
         assert listener.family == socket.AF_INET
+
+
+def test_what_is_sent_on_its_connections_is_sent_at_once():
+    accepted = []
+
+    async def run():
+        with open_listener("127.0.0.1", 0) as listener:
+
+            async def note(_, writer):
+                accepted.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
+
+            server = await asyncio.start_server(note, sock=listener)
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await reader.read()
+            writer.close()
+            server.close()
+
+    asyncio.run(run())
+    assert accepted == [1]
