@@ -8,13 +8,7 @@ from pathlib import Path
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.engine.protocol import EncodedText
-
-
-class _Unwatched:
-    def enter_phase(self, name: str) -> None: ...
-    def predict(self, *, memory_bytes: int) -> None: ...
-    def expect(self, total_bytes: int) -> None: ...
-    def read(self, count: int) -> None: ...
+from llmi_server.generation.loading import Unwatched
 
 
 def _text(ids: list[int]) -> EncodedText:
@@ -36,7 +30,7 @@ def main() -> None:
         device=Device.CPU,
         max_batch_tokens=4096,
     )
-    engine = load_model(request, watcher=_Unwatched()).engine
+    engine = load_model(request, watcher=Unwatched()).engine
     print(json.dumps({"engine": engine.facts.engine}), flush=True)
     for line in sys.stdin:
         batch = [_text(ids) for ids in json.loads(line)]
