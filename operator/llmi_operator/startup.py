@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import kopf
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 
 from llmi_operator.cluster.client import ApiCluster
 from llmi_operator.cluster.inspector import Inspector
@@ -98,6 +99,7 @@ async def start(context: Context) -> None:
     health.longest_silence = context.longest_silence
     context.health = await start_health_server(health, settings.health_host, settings.health_port)
     _take_signals(context)
+    asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, context))
     cluster = context.cluster = await ApiCluster.connect(settings.user_agent)
     await _wait_for_crd(cluster)
     resync = context.resync = Resync(cluster, context.store, settings.namespaces)
@@ -188,6 +190,14 @@ def _take_signals(context: Context) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, context.stop.set)
+
+
+def _on_loop_error(context: Context, loop: asyncio.AbstractEventLoop, error: dict[str, object]) -> None:
+    """Keep quiet about connections that close because we stop: kopf leaves the tasks of its API scan alone then."""
+    if context.stop.is_set() and isinstance(error.get("exception"), ClientConnectionError):
+        logger.debug("A request ended with the process", extra={"error": str(error["exception"])})
+        return
+    loop.default_exception_handler(error)
 
 
 async def _wait_for_crd(cluster: ApiCluster) -> None:

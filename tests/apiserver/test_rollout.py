@@ -129,13 +129,16 @@ def strategy(space):
     return space.need("deployment", "bert")["spec"]["strategy"]["rollingUpdate"]
 
 
-def wait_for_mode(space, mode, *, seconds=20):
+def wait_for_mode(space, mode, because, *, seconds=60):
+    """Wait for both: a mode may stand there for another reason before a pass has seen the edit."""
+
     def look():
         rollout = space.status("bert").get("rollout", {})
         assert rollout.get("mode") == mode, rollout
-        return rollout["because"]
+        assert rollout["because"].startswith(because), rollout
+        return True
 
-    return eventually(look, seconds=seconds)
+    eventually(look, seconds=seconds)
 
 
 @pytest.mark.usefixtures("operator")
@@ -146,14 +149,14 @@ def test_while_all_gpus_are_in_use_replicas_are_replaced_one_by_one_and_beside_a
     serve(space, kubelets, replicas=2)
     kubelets.held.set()
     edit(space)
-    assert wait_for_mode(space, "Replace").startswith(f"No {GPU} is free for a replica more, so replicas are replaced")
+    wait_for_mode(space, "Replace", f"No {GPU} is free for a replica more, so replicas are replaced")
     eventually(lambda: images(space) == ["server:1", "server:2"], seconds=40)
     kubelets.held.clear()
     eventually(lambda: images(space) == ["server:2"] * 2, seconds=40)
     space.wait_for_reason("bert", "Serving", seconds=40)
     assert kubelets.fewest == 1
     eventually(lambda: strategy(space) == BESIDE)
-    assert wait_for_mode(space, "Surge").startswith("In the next rollout a new replica starts before an old one goes")
+    wait_for_mode(space, "Surge", "In the next rollout a new replica starts before an old one goes")
     nodes.make("spare", more={GPU: "1"})
     wait_for_nodes(space)
     kubelets.fewest = 2
@@ -224,8 +227,8 @@ def test_with_nodes_unread_a_replica_without_room_settles_it_even_where_not_all_
     with no_grant(server, operator):
         serve(space, kubelets, replicas=2, answering=1)
         edit(space)
-        assert wait_for_mode(space, "Surge").startswith("The nodes may not be read, so a new replica starts before")
+        wait_for_mode(space, "Surge", "The nodes may not be read, so a new replica starts before")
         eventually(lambda: f"finds no free {GPU} beside the older ones" in space.status("bert")["why"])
-        assert wait_for_mode(space, "Replace", seconds=60).startswith("A new replica found no room beside the old ones")
+        wait_for_mode(space, "Replace", "A new replica found no room beside the old ones")
         eventually(lambda: images(space) == ["server:2"] * 2, seconds=90)
         eventually(lambda: space.status("bert")["readyReplicas"] == 1, seconds=40)

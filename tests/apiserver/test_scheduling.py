@@ -358,6 +358,8 @@ def test_a_claim_in_another_zone(server, space, nodes):
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "",
         "local": {"path": "/nowhere"},
+        # Reserved: the claim of another test, still waiting for a volume, would take it.
+        "claimRef": {"namespace": space.namespace, "name": "models"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [place]}},
     }
     space.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec})

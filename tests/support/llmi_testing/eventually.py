@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.1
 
 
-def eventually(look: Callable[[], Result], what: str = "it is true", *, seconds: float = 20.0) -> Result:
+def eventually(look: Callable[[], Result], what: str = "it is true", *, seconds: float = 40.0) -> Result:
     """Call until it gives something true and raises no AssertionError; the last failure is raised at the deadline.
 
     ``what`` says in the failure what was waited for.

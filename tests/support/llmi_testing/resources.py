@@ -41,7 +41,7 @@ def find_condition(body: dict[str, Any], kind: str = "Ready") -> dict[str, Any]:
     return next((item for item in conditions if item["type"] == kind), {})
 
 
-def wait_for_reason(api: Api, namespace: str, name: str, reason: str, *, seconds: float = 30.0) -> str:
+def wait_for_reason(api: Api, namespace: str, name: str, reason: str, *, seconds: float = 60.0) -> str:
     """Wait until Ready has a reason.
 
     Returns:

@@ -63,7 +63,7 @@ class Space:
         """One condition of an LLMInference; empty while it is missing."""
         return next((item for item in self.status(name).get("conditions", []) if item["type"] == kind), {})
 
-    def wait_for_reason(self, name: str, reason: str, *, seconds: float = 20.0) -> str:
+    def wait_for_reason(self, name: str, reason: str, *, seconds: float = 40.0) -> str:
         """Wait until Ready has a reason.
 
         Returns:
