@@ -8,12 +8,17 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 from cache import cache_root, key_of, locked
+from torch_wheel import LOCK as TORCH_LOCK
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ("infinity", "onnx", "transformers", "triton", "vllm")
+COMPILING = ("vllm",)
+HEADERS = "torch/include/"
 _READY = ".ready"
 
 
@@ -51,7 +56,24 @@ def install(peer: str) -> None:
     chosen = ["--python", python, "--no-deps", "--require-hashes", "-r", str(lock_of(peer))]
     subprocess.run([*uv, "pip", "install", *chosen], check=True)
     subprocess.run([sys.executable, str(ROOT / "hack" / "torch_wheel.py"), "install", "--python", python], check=True)
+    if peer in COMPILING:
+        add_headers(python)
     (folder / _READY).write_text(key_of(lock_of(peer)))
+
+
+def add_headers(python: str) -> None:
+    """Give an environment the C++ headers that ``torch.compile`` needs, where its PyTorch is the slim build."""
+    probe = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True).stdout.strip())
+    if (packages / HEADERS).is_dir():
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        print("torch: downloading its headers (0.5 GB)", flush=True)
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        subprocess.run([*download, "--only-binary=:all:", "-r", str(TORCH_LOCK), "-d", scratch], check=True)
+        (wheel,) = Path(scratch).glob("torch-*.whl")
+        with zipfile.ZipFile(wheel) as source:
+            source.extractall(packages, [name for name in source.namelist() if name.startswith(HEADERS)])
 
 
 def main() -> int:
