@@ -52,11 +52,14 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 	for peer in infinity onnx transformers triton vllm; do $(COMPILE) --python-platform x86_64-manylinux_2_35 --excludes requirements/peers/torch.exclude requirements/peers/$$peer.in -o requirements/peers/$$peer.txt; done
 
 ##@ Test it
-test: check ## Everything: unit, server, apiserver, faults and cluster tiers, with a summary
-	$(BIN)/python hack/run_tests.py unit apiserver faults cluster gpu
+test: check ## Everything: unit, server, observability, apiserver, faults and cluster tiers, with a summary
+	$(BIN)/python hack/run_tests.py unit observability apiserver faults cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
 	$(BIN)/python hack/run_tests.py unit
+
+test-observability: $(READY) ## Rules, alerts and dashboards with a real Prometheus and Alertmanager: minutes
+	$(BIN)/python hack/run_tests.py observability
 
 test-apiserver: $(READY) ## The operator against a real kube-apiserver
 	$(BIN)/python hack/run_tests.py apiserver
@@ -110,4 +113,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling demo serve init check format generate golden lock test test-fast test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling demo serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gobuild
+import monitoring
 from deploy import up
 from mode import Mode
 from problems import MissingTool, NoDocker, Problem
@@ -34,6 +35,7 @@ TIERS = {
         "tests/hack",
         "tests/bench",
     ),
+    "observability": ("tests/observability",),
     "apiserver": ("tests/apiserver",),
     "faults": ("tests/faults",),
     "cluster": ("tests/cluster",),
@@ -77,6 +79,8 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
+    if tier == "observability":
+        run_steps([monitoring.step()])
     if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "apiserver":
@@ -128,11 +132,11 @@ def _count(case: ET.Element, outcome: Outcome) -> None:
 
 def summary(outcomes: list[Outcome]) -> str:
     """Render the table of tiers, the reasons of what was skipped, and the closing line."""
-    rows = ["tier        passed  failed  skipped  seconds"]
+    rows = ["tier           passed  failed  skipped  seconds"]
     for one in outcomes:
         counts = f"{one.passed:6}  {one.failed:6}  {one.skipped.total():7}  {one.seconds:7.0f}"
-        rows.append(f"{one.tier:10}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
-        rows += [f"            {count} skipped: {reason}" for reason, count in one.skipped.items()]
+        rows.append(f"{one.tier:13}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
+        rows += [f"               {count} skipped: {reason}" for reason, count in one.skipped.items()]
     passed, skipped = sum(one.passed for one in outcomes), sum(one.skipped.total() for one in outcomes)
     failed = sum(one.failed + bool(one.problem) for one in outcomes)
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])

@@ -52,7 +52,11 @@ def test_with_the_api_it_is_made_and_comes_back_and_goes(space, served, account,
         space.apply(make_body(**MONITORED))
         (monitor,) = eventually(lambda: monitors(space))
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
-        assert monitor["spec"]["podMetricsEndpoints"] == [{"path": "/metrics", "port": "http"}]
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert (endpoint["path"], endpoint["port"]) == ("/metrics", "http")
+        (relabeling,) = endpoint["relabelings"]
+        assert relabeling["sourceLabels"] == ["__meta_kubernetes_pod_label_llminference_dev_llminference"]
+        assert relabeling["targetLabel"] == "llminference"
         space.delete(NAME, "bert")
         eventually(lambda: {item["metadata"]["uid"] for item in monitors(space)} - {monitor["metadata"]["uid"]})
         space.patch("llmi", "bert", {"spec": {"observability": None}})

@@ -20,6 +20,7 @@ INSTALL = DEPLOY.parent / "docs" / "install.md"
 SCALING = DEPLOY.parent / "docs" / "scaling.md"
 READER = DEPLOY / "cluster-reader" / "role.yaml"
 ADAPTER = DEPLOY / "metrics-adapter" / "role.yaml"
+PROMETHEUS = DEPLOY / "observability" / "prometheus" / "role.yaml"
 
 
 def documents(path):
@@ -65,12 +66,21 @@ def needed():
 
 
 def test_no_rule_reaches_for_what_would_hand_over_the_cluster():
-    rules = [(path, rule) for path, rule in every_rule() if path not in {FOR_PEOPLE, READER, ADAPTER}]
+    rules = [(path, rule) for path, rule in every_rule() if path not in {FOR_PEOPLE, READER, ADAPTER, PROMETHEUS}]
     assert len(rules) > 10
     for path, rule in rules:
         assert not DANGEROUS_VERBS & set(rule["verbs"]), path
         assert not DANGEROUS_RESOURCES & set(rule["resources"]), path
         assert "*" not in rule["apiGroups"], path
+
+
+def test_prometheus_only_reads_where_pods_and_nodes_are_and_what_the_kubelets_tell():
+    rules = documents(PROMETHEUS)[1]["rules"]
+    assert granted(rules) == {
+        ("", "pods"): {"get", "list", "watch"},
+        ("", "nodes"): {"get", "list", "watch"},
+        ("", "nodes/metrics"): {"get"},
+    }
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -1,9 +1,18 @@
 """The PodMonitor, by which the Prometheus operator finds the replicas."""
 
+import re
 from typing import Any
 
+from llmi_api.labels import OWNER_LABEL, SINGULAR
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import HTTP_PORT_NAME, METRICS_PATH, make_metadata, make_selector
+
+# Rules and dashboards (deploy/observability) know a model by this label.
+_NAME_OF_RESOURCE = {
+    "sourceLabels": [f"__meta_kubernetes_pod_label_{re.sub(r'[./]', '_', OWNER_LABEL)}"],
+    "targetLabel": SINGULAR,
+    "action": "replace",
+}
 
 
 def build_pod_monitor(resource: Resource) -> dict[str, Any]:
@@ -17,6 +26,6 @@ def build_pod_monitor(resource: Resource) -> dict[str, Any]:
         "metadata": metadata | {"labels": {**dict(sorted(chosen.items())), **metadata["labels"]}},
         "spec": {
             "selector": {"matchLabels": make_selector(resource)},
-            "podMetricsEndpoints": [{"port": HTTP_PORT_NAME, "path": METRICS_PATH}],
+            "podMetricsEndpoints": [{"port": HTTP_PORT_NAME, "path": METRICS_PATH, "relabelings": [_NAME_OF_RESOURCE]}],
         },
     }
