@@ -38,7 +38,7 @@ ROLES["chart"] = documents(CHART / "files" / "rules.yaml")[0]
 def every_rule():
     for path in MANIFESTS:
         for body in documents(path):
-            for rule in body.get("rules", []) if body["kind"] in {"Role", "ClusterRole"} else []:
+            for rule in body.get("rules", []) if body.get("kind") in {"Role", "ClusterRole"} else []:
                 yield path, rule
 
 
