@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,15 @@ _TITLE = "Debian packages of Prometheus and Alertmanager"
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs lie."""
+    """How the programs are called.
+
+    Attributes:
+        alertmanager: The words before its flags.
+    """
 
     prometheus: Path
     promtool: Path
-    alertmanager: Path
+    alertmanager: tuple[str | Path, ...]
 
 
 def packages() -> Artifact:
@@ -47,14 +52,21 @@ def find() -> Programs:
             "There is no Prometheus here.", "run `make test-observability`, which fetches it, or put it on PATH"
         )
     folder = packages().path / "usr/bin"
-    return Programs(folder / "prometheus", folder / "promtool", folder / "prometheus-alertmanager")
+    return Programs(folder / "prometheus", folder / "promtool", _with_its_templates(folder / "prometheus-alertmanager"))
+
+
+def _with_its_templates(program: Path) -> tuple[str | Path, ...]:
+    """Show Debian's Alertmanager its own /usr/share, where alone it looks for its templates."""
+    namespace = ("--mount",) if os.geteuid() == 0 else ("--map-root-user", "--mount")
+    script = 'mount --bind "$0" /usr/share && exec "$@"'
+    return ("unshare", *namespace, "sh", "-c", script, program.parents[1] / "share", program)
 
 
 def _on_path() -> Programs | None:
     manager = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
     found = (shutil.which("prometheus"), shutil.which("promtool"), manager)
     paths = [Path(one) for one in found if one is not None]
-    return Programs(*paths) if len(paths) == len(found) else None
+    return Programs(paths[0], paths[1], (paths[2],)) if len(paths) == len(found) else None
 
 
 def _fetch(target: Path, log: Path) -> None:

@@ -10,6 +10,9 @@ from llmi_api.v1alpha1.conditions import ConditionType, Reason
 from llmi_operator import metrics
 from llmi_server.telemetry import REJECTIONS, TOKEN_TYPES, Telemetry
 from observability.alerts import ALERTS
+from observability.dashboards import BOARDS
+from observability.grafana_alerting import describe_rule
+from observability.panel import Graph, Number
 from observability.prometheus import GROUPS, write_alerts_page, write_rules_table
 from observability.rule import Recording
 from observability.state_metrics import NUMBERS
@@ -84,3 +87,20 @@ def test_the_page_lists_every_recording_rule():
     page = (ROOT / "docs" / "observability.md").read_text()
     (table,) = re.findall(r"<!-- rules -->\n(.*?)<!-- /rules -->", page, re.DOTALL)
     assert table == write_rules_table()
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_grafana_is_given_the_same_query_and_waits_as_long(alert):
+    rule = describe_rule(alert)
+    assert (rule["data"][0]["model"]["expr"], rule["for"]) == (alert.query, alert.lasting)
+    assert [step["refId"] for step in rule["data"]] == ["query", "found", "fires"]
+    assert rule["condition"] == rule["data"][-1]["refId"]
+    assert "$value " not in "".join(rule["annotations"].values())
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
+def test_a_dashboard_speaks_only_of_metrics_that_somebody_exports(board):
+    panels = [panel for row in board.rows for panel in row.panels]
+    queries = [line.query for one in panels if isinstance(one, Graph) for line in one.lines]
+    queries += [one.query for one in panels if isinstance(one, Number)]
+    assert {name for query in queries for name in NAME.findall(query)} - KNOWN == set()

@@ -1,0 +1,39 @@
+"""Models under load, and a Prometheus that watches them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmi_testing.monitored_models import Monitored, monitored_models
+from llmi_testing.monitoring_stack import (
+    Stack,
+    gpu_target,
+    model_target,
+    operator_target,
+    running_stack,
+    state_metrics_target,
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The models and what watches them."""
+
+    models: Monitored
+    stack: Stack
+
+
+@contextmanager
+def watched_models(folder: Path, *, port: int = 0) -> Iterator[Watched]:
+    """Run everything while the block runs; ``port`` is Prometheus', any free one if 0."""
+    with monitored_models() as models:
+        told = models.stand_in.port
+        jobs = {
+            "llminference": [model_target(name, one) for name, one in models.ports().items()],
+            "llminference-operator": [operator_target(models.operator.port)],
+            "kube-state-metrics": [state_metrics_target(told)],
+            "dcgm-exporter": [gpu_target(told)],
+        }
+        with running_stack(folder, jobs, port=port) as stack:
+            yield Watched(models, stack)
