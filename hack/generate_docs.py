@@ -40,7 +40,8 @@ OPERATOR = f"""\
 ## Settings
 
 Environment variables of the operator's container; `llmi-operator --help` prints them. An unknown one with the prefix
-`{PREFIX}` ends the operator at its start, with the nearest name that exists.
+`{PREFIX}` ends the operator at its start, with the nearest name that exists. OpenTelemetry's own variables (`OTEL_*`)
+turn [traces](../tracing.md) on. [Logs](../logging.md) are lines of JSON on standard error.
 
 """
 ENDPOINTS = """
@@ -53,7 +54,7 @@ metrics of cost, which tell those of the resources where there is a list of pric
 | --- | --- |
 | `/livez` | 200 while the operator makes progress; the kubelet starts it anew otherwise |
 | `/readyz` | 200 once everything was listed, on both replicas, whoever leads |
-| `/metrics` | the metrics below, in Prometheus' text format |
+| `/metrics` | the metrics below: Prometheus' text format, or OpenMetrics with exemplars while traces are on |
 """
 SERVER = f"""\
 <!-- {MADE} -->

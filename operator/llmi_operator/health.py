@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from llmi_operator.metrics import REGISTRY
 
@@ -49,8 +49,9 @@ async def start_health_server(health: Health, host: str, port: int) -> web.AppRu
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(status=200 if health.ready else 503, text="ok" if health.ready else "not listed yet")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": media_type})
 
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])

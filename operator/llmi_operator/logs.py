@@ -1,29 +1,28 @@
-"""Log output: JSON lines for machines, text for people."""
+"""Log output: JSON lines in Elastic's common schema for machines, text for people."""
 
-import json
 import logging
 import sys
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Literal, TextIO
 
+from llmi_api.ecs import EcsLines, trace_fields
+from llmi_operator.tracing.spans import current_span
+
+SERVICE_NAME = "llminference-operator"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "settings", "k8s_ref", "k8s_skip"}
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line; facts passed as ``extra`` become fields."""
+class JsonLines(EcsLines):
+    """Lines of the schema, with what connects them to the pass that they are about."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Render a record."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_facts(record),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+    def fields(self, record: logging.LogRecord) -> Mapping[str, object]:  # noqa: ARG002 - the schema's, for every line
+        """Return the ids of the pass and of the call in it."""
+        span = current_span()
+        return {} if span is None else trace_fields(span.trace_id, span.span_id)
+
+    def facts(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """Return what was passed as ``extra``."""
+        return _facts(record)
 
 
 class Text(logging.Formatter):
@@ -35,11 +34,13 @@ class Text(logging.Formatter):
         return f"{super().format(record)}  {facts}".rstrip()
 
 
-def set_up_logging(level: str, style: Literal["auto", "json", "text"], stream: TextIO = sys.stderr) -> None:
+def set_up_logging(
+    level: str, style: Literal["auto", "json", "text"], stream: TextIO = sys.stderr, *, service: str = SERVICE_NAME
+) -> None:
     """Send all logs to one stream in one style."""
     text = style == "text" or (style == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(Text("%(asctime)s %(levelname)-7s %(message)s") if text else JsonLines())
+    handler.setFormatter(Text("%(asctime)s %(levelname)-7s %(message)s") if text else JsonLines(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # One line for each event of each object, of no use to anybody.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

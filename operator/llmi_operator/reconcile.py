@@ -33,6 +33,7 @@ from llmi_operator.status.budget import hold_to_budget
 from llmi_operator.status.conditions import READY_REASONS, find_reason
 from llmi_operator.status.finding import Outlook
 from llmi_operator.store import Key, Store
+from llmi_operator.tracing.spans import Tracer
 
 logger = logging.getLogger(__name__)
 MAX_EVENT_MESSAGE = 1024
@@ -47,6 +48,7 @@ class Parts:
 
     Attributes:
         inspector: Looks closer where the store does not say why; None looks at the store only.
+        tracer: Begins a trace for each pass; None traces nothing.
     """
 
     cluster: Cluster
@@ -54,6 +56,7 @@ class Parts:
     defaults: ServerDefaults
     now: Callable[[], datetime]
     inspector: Inspector | None = None
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True)

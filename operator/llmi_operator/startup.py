@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import socket
 import threading
@@ -24,10 +25,13 @@ from llmi_operator.errors import ClusterError
 from llmi_operator.health import Health, start_health_server
 from llmi_operator.kinds import INFERENCE, WATCHED, Kind
 from llmi_operator.leader import Leader, LeaseTerms
+from llmi_operator.logs import SERVICE_NAME
 from llmi_operator.reconcile import Parts
 from llmi_operator.resync import Resync
 from llmi_operator.settings import OperatorSettings
 from llmi_operator.store import Store
+from llmi_operator.tracing.spans import Tracer
+from llmi_operator.tracing.start import start_tracing
 from llmi_operator.worker import run_workers
 from llmi_operator.workqueue import WorkQueue
 
@@ -55,6 +59,7 @@ class Context:
     leader: Leader | None = None
     health: web.AppRunner | None = None
     resync: Resync | None = None
+    tracer: Tracer | None = None
     streams: Streams = field(init=False)
     failed: bool = False
     refused: dict[str, str] | None = None
@@ -100,6 +105,7 @@ async def start(context: Context) -> None:
     context.health = await start_health_server(health, settings.health_host, settings.health_port)
     _take_signals(context)
     asyncio.get_running_loop().set_exception_handler(partial(_on_loop_error, context))
+    context.tracer = start_tracing(os.environ, SERVICE_NAME)
     cluster = context.cluster = await ApiCluster.connect(settings.user_agent)
     await _wait_for_crd(cluster)
     resync = context.resync = Resync(cluster, context.store, settings.namespaces)
@@ -111,7 +117,12 @@ async def start(context: Context) -> None:
         cluster, context.queue.add, context.queue.add_after, clock=time.monotonic, prices_file=settings.prices_file
     )
     parts = Parts(
-        cluster=cluster, store=context.store, defaults=settings.server_defaults, now=_now, inspector=inspector
+        cluster=cluster,
+        store=context.store,
+        defaults=settings.server_defaults,
+        now=_now,
+        inspector=inspector,
+        tracer=context.tracer,
     )
     on_lead = context.ask_for_resync
     _spawn(context, run_workers(parts, context.queue, leader, settings.workers, on_lead), "workers")
@@ -136,6 +147,8 @@ async def stop(context: Context) -> None:
         await context.cluster.close()
     if context.health is not None:
         await context.health.cleanup()
+    if context.tracer is not None:
+        await asyncio.to_thread(context.tracer.stop)
     logger.info("Stopped")
 
 

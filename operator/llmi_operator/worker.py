@@ -11,6 +11,7 @@ from llmi_operator.leader import Leader
 from llmi_operator.metrics import PASS_SECONDS, PASSES
 from llmi_operator.reconcile import Outcome, Parts, one_pass, tell_fault
 from llmi_operator.store import Key
+from llmi_operator.tracing.spans import Span, Tracer, exemplar_of, tracing
 from llmi_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -32,21 +33,36 @@ async def work(parts: Parts, queue: WorkQueue, leader: Leader) -> None:
 
 
 async def _make_pass(parts: Parts, queue: WorkQueue, key: Key) -> Outcome:
+    with tracing(_begin_trace(parts.tracer, key)) as span:
+        outcome, result = await _try_pass(parts, queue, key, span)
+        PASSES.labels(result=result).inc()
+        if span is not None:
+            span.note({"llmi.pass.result": result})
+    return outcome
+
+
+def _begin_trace(tracer: Tracer | None, key: Key) -> Span | None:
+    if tracer is None:
+        return None
+    return tracer.begin("reconcile LLMInference", {"k8s.namespace.name": key.namespace, "llmi.inference": key.name})
+
+
+async def _try_pass(parts: Parts, queue: WorkQueue, key: Key, span: Span | None) -> tuple[Outcome, str]:
     began = time.monotonic()
     try:
         outcome = await one_pass(parts, key)
     except Exception as fault:
         # The loop must live: a fault in one resource's pass must not stop the others'.
         logger.exception("A pass failed unexpectedly", extra={"namespace": key.namespace, "inference": key.name})
-        PASSES.labels(result="fault").inc()
         queue.retry(key)
         await tell_fault(parts, key, fault)
-        return Outcome()
+        if span is not None:
+            span.end(error=type(fault).__name__)
+        return Outcome(), "fault"
     finally:
-        PASS_SECONDS.observe(time.monotonic() - began)
+        PASS_SECONDS.observe(time.monotonic() - began, exemplar_of(span))
     if outcome.error is not None:
         delay = queue.retry(key, outcome.error.retry_after)
-        PASSES.labels(result="retry").inc()
         logger.warning(
             "A pass will be repeated",
             extra={
@@ -56,12 +72,11 @@ async def _make_pass(parts: Parts, queue: WorkQueue, key: Key) -> Outcome:
                 "seconds": round(delay, 1),
             },
         )
-        return outcome
-    PASSES.labels(result="done").inc()
+        return outcome, "retry"
     queue.succeed(key)
     if outcome.again_seconds is not None:
         queue.add_after(key, outcome.again_seconds)
-    return outcome
+    return outcome, "done"
 
 
 async def run_workers(

@@ -1,22 +1,17 @@
 """Log lines: JSON in Elastic's common schema for machines, text for terminals; never what clients sent."""
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Any
 
+from llmi_api.ecs import EcsLines, trace_fields
 from llmi_api.failure import Failure
 from llmi_api.launch import LogLevel
 from llmi_server.settings import LogFormat
 from llmi_server.tracing.spans import CurrentRequest, current_request
 
-ECS_VERSION = "8.17.0"
 SERVICE_NAME = "llminference-server"
-_NAMESPACE = "llmi"
-"""Our own facts live under this name, so that none collides with a field that the schema defines otherwise."""
 
 
 def set_up_logs(level: LogLevel, log_format: LogFormat) -> None:
@@ -47,33 +42,21 @@ def failing(failure: Failure) -> dict[str, dict[str, object]]:
     return {"ecs": failure.model_dump(mode="json")}
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object for each line; control characters are escaped by JSON itself."""
+class JsonLines(EcsLines):
+    """Lines of the schema, with what connects them to the request that they are about."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._version = version("llminference")
+        super().__init__(SERVICE_NAME)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        line: dict[str, Any] = {
-            "@timestamp": _utc(record.created),
-            "log.level": record.levelname.lower(),
-            "message": record.getMessage(),
-            "ecs.version": ECS_VERSION,
-            "service.name": SERVICE_NAME,
-            "service.version": self._version,
-            "log.logger": record.name,
-        }
-        line |= _request_fields(current_request())
-        line |= getattr(record, "ecs", {})
-        if found := getattr(record, "facts", None):
-            line[_NAMESPACE] = found
-        if record.exc_info and record.exc_info[0] is not None:
-            line["error.type"] = record.exc_info[0].__name__
-            line["error.message"] = str(record.exc_info[1])
-            line["error.stack_trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+    def fields(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """Return the request's ids, and what the call named in the schema's words."""
+        given: Mapping[str, object] = getattr(record, "ecs", {})
+        return {**_request_fields(current_request()), **given}
+
+    def facts(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """Return what the call told beside that."""
+        found: Mapping[str, object] = getattr(record, "facts", {})
+        return found
 
 
 class TextLines(logging.Formatter):
@@ -96,13 +79,4 @@ def _request_fields(request: CurrentRequest | None) -> dict[str, str]:
     """Return what connects a line with its request, its client's trace and our span."""
     if request is None:
         return {}
-    fields = {"http.request.id": request.request_id}
-    if request.trace_id is not None:
-        fields["trace.id"] = request.trace_id
-    if request.span_id is not None:
-        fields |= {"span.id": request.span_id, "transaction.id": request.span_id}
-    return fields
-
-
-def _utc(seconds: float) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+    return {"http.request.id": request.request_id, **trace_fields(request.trace_id, request.span_id)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import LongInputs, Task
+from llmi_api.tracing_variables import read_tracing
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
@@ -33,7 +34,6 @@ from llmi_server.tasks.text_classification import TextClassification
 from llmi_server.tasks.token_classification import TokenClassification
 from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_server.telemetry import Telemetry
-from llmi_server.tracing.settings import read_tracing
 from llmi_server.tracing.spans import Tracer
 from llmi_server.tracing.timeline import describe_inference
 from llmi_server.web.app import create_app

@@ -101,6 +101,28 @@ def test_the_optional_metrics_adapter_is_the_same(helm):
     assert added == by_identity(kustomize(DEPLOY / "metrics-adapter"))
 
 
+def test_traces_are_the_same_as_by_the_component(helm, tmp_path):
+    values = {"tracing.endpoint": "http://collector.observability:4318"}
+    rendered = by_identity(helm.template("llminference-system", **values))
+    bases = {"resources": DEPLOY, "components": DEPLOY / "observability" / "tracing" / "operator"}
+    written = {kind: [os.path.relpath(path, tmp_path)] for kind, path in bases.items()}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(written))
+    base = by_identity(kustomize(tmp_path))
+    del base["Namespace", None, "llminference-system"]
+    assert rendered == base
+
+
+def test_a_closed_network_is_opened_to_the_collector_where_traces_are_on(helm):
+    closed = {"networkPolicy.apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]}
+
+    def ports(**values):
+        bodies = helm.template("llminference-system", **closed, **values)
+        (policy,) = [body for body in bodies if body["kind"] == "NetworkPolicy"]
+        return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+    assert ports(**{"tracing.endpoint": "http://collector.observability:4318"}) - ports() == {4318}
+
+
 def test_readers_of_two_namespaces_do_not_take_each_others_place(helm):
     names = [
         {

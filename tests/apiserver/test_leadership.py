@@ -72,4 +72,4 @@ def test_a_second_signal_while_stopping_does_no_harm(account, tmp_path):
         process._process.terminate()
         assert process.stop() == 0
     # kopf complains when it is stopped while it scans the API; a second signal used to end in a traceback of asyncio.
-    assert [line for line in process.lines() if line["level"] == "error" and line["logger"] == "asyncio"] == []
+    assert [line for line in process.lines() if line["log.level"] == "error" and line["log.logger"] == "asyncio"] == []

@@ -44,7 +44,7 @@ def test_without_the_api_everything_else_is_made(space, account, tmp_path):
         space.apply(make_body(**MONITORED))
         space.wait_for_pods(1)
         assert space.condition("bert", "Stalled")["status"] == "False"
-        assert not [line for line in process.lines() if line["level"] == "error"]
+        assert not [line for line in process.lines() if line["log.level"] == "error"]
 
 
 def test_with_the_api_it_is_made_and_comes_back_and_goes(space, served, account, tmp_path):

@@ -34,7 +34,7 @@ def test_a_namespaced_operator_needs_no_cluster_role(space, namespaced):
     space.wait_for_reason("bert", "Starting")
     assert eventually(lambda: space.get("hpa", "bert"))
     eventually(lambda: {item["reason"] for item in space.list("events")} >= {"Starting"})
-    errors = [line for line in namespaced.lines() if line["level"] in {"error", "warning"}]
+    errors = [line for line in namespaced.lines() if line["log.level"] in {"error", "warning"}]
     assert errors == []
 
 

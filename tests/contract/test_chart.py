@@ -61,7 +61,7 @@ def test_the_schema_refuses_what_it_does_not_know():
 
 def test_every_value_has_a_default_and_every_default_a_schema():
     assert set(VALUES) == set(SCHEMA["properties"]) - {"global"}
-    for name in ("image", "serverImage", "crds", "clusterReader", "networkPolicy", "podDisruptionBudget"):
+    for name in ("image", "serverImage", "crds", "clusterReader", "networkPolicy", "podDisruptionBudget", "tracing"):
         assert set(VALUES[name]) == set(SCHEMA["properties"][name]["properties"])
 
 

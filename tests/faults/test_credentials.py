@@ -53,7 +53,7 @@ def test_an_expired_token_is_replaced_without_a_restart(
         record_property("seconds", round(time.monotonic() - began, 1))
         print(f"new token: {time.monotonic() - began:.1f} s")
         assert process.returncode is None
-        assert not [line for line in process.lines() if line.get("level") == "error" and "Traceback" in str(line)]
+        assert not [line for line in process.lines() if line.get("log.level") == "error" and "Traceback" in str(line)]
 
 
 def test_it_can_be_stopped_while_its_token_is_refused(proxy, kubeconfig, namespace, tmp_path):

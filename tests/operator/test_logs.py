@@ -19,7 +19,7 @@ def test_json_lines_carry_the_facts_as_fields():
     set_up_logging("info", "auto", stream)
     logging.getLogger("x").info("Applied child", extra={"kind": "Service"})
     line = json.loads(stream.getvalue())
-    assert (line["level"], line["message"], line["kind"]) == ("info", "Applied child", "Service")
+    assert (line["log.level"], line["message"], line["llmi"]["kind"]) == ("info", "Applied child", "Service")
 
 
 def test_an_exception_stays_on_its_line():
@@ -30,7 +30,7 @@ def test_an_exception_stays_on_its_line():
     except ValueError:
         logging.getLogger("x").exception("Failed")
     (line,) = stream.getvalue().splitlines()
-    assert "ValueError: invalid literal" in json.loads(line)["exception"]
+    assert "ValueError: invalid literal" in json.loads(line)["error.stack_trace"]
 
 
 def test_text_ends_with_the_facts():

@@ -16,6 +16,7 @@ from llmi_operator.errors import ClusterError
 from llmi_operator.kinds import EVENT, INFERENCE, LEASE, Kind
 from llmi_operator.metrics import REQUESTS
 from llmi_operator.store import trim
+from llmi_operator.tracing.spans import Span, calling
 
 logger = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -195,18 +196,11 @@ class ApiCluster:
 
         if method != "GET" and kind != LEASE and not self.may_write():
             raise failed(0, "NotLeading", "the lease is not ours any more")
-        pairs = [(key, value) for key, value in (query or {}).items() if value]
         try:
-            request = await self._client.param_serialize(
-                method,
-                path,
-                query_params=pairs,
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
-            answer = _decode(await response.read())  # type: ignore[no-untyped-call]
+            with calling(f"{verb} {kind.name}", _describe(method, path, kind, namespace, name)) as span:
+                response, answer = await self._send(
+                    span, method, path, query=query or {}, body=body, content_type=content_type
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             REQUESTS.labels(verb=verb, kind=kind.name, status="none").inc()
             self.answering_since = None
@@ -218,7 +212,7 @@ class ApiCluster:
             self.answering_since = time.monotonic()
         if response.status == HTTPStatus.UNAUTHORIZED:
             await self._log_in_again()
-        if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+        if response.status >= HTTPStatus.BAD_REQUEST:
             raise failed(
                 response.status,
                 str(answer.get("reason", "")),
@@ -226,6 +220,38 @@ class ApiCluster:
                 _read_seconds(response.headers.get("Retry-After")),
             )
         return answer
+
+    async def _send(
+        self,
+        span: Span | None,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str],
+        body: Object | None,
+        content_type: str,
+    ) -> tuple[Any, Object]:
+        """Send one request; the span says which, and what came of it."""
+        request = await self._client.param_serialize(
+            method,
+            path,
+            query_params=[(key, value) for key, value in query.items() if value],
+            header_params={
+                "Accept": "application/json",
+                "Content-Type": content_type,
+                **(span.headers if span is not None else {}),
+            },
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+        answer = _decode(await response.read())  # type: ignore[no-untyped-call]
+        if span is not None:
+            span.note({"http.response.status_code": response.status})
+            # That something does not exist is an answer like others to whoever looks.
+            refused = response.status >= HTTPStatus.BAD_REQUEST and (method, response.status) != ("GET", 404)
+            span.end(error=str(response.status) if refused else None)
+        return response, answer
 
     async def _log_in_again(self) -> None:
         """Read the credentials anew: the token has expired, and a new one lies where the old one did."""
@@ -251,6 +277,16 @@ async def _log_in() -> Configuration:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.proxy = None
     return configuration
+
+
+def _describe(method: str, path: str, kind: Kind, namespace: str, name: str) -> dict[str, str]:
+    """Describe a call under OpenTelemetry's names where it has some."""
+    told = {"http.request.method": method, "url.path": path, "llmi.object.kind": kind.name}
+    if namespace:
+        told["k8s.namespace.name"] = namespace
+    if name:
+        told["llmi.object.name"] = name
+    return told
 
 
 def _decode(data: bytes) -> Object:

@@ -45,7 +45,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"llmi_operator.metrics_api: {error}\n")
         sys.exit(BAD_SETTINGS)
-    set_up_logging(settings.log_level, "auto")
+    set_up_logging(settings.log_level, "auto", service=NAME)
     asyncio.run(run(settings))
 
 

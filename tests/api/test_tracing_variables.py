@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmi_server.tracing.settings import Tracing, read_tracing
+from llmi_api.tracing_variables import Tracing, read_tracing
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
