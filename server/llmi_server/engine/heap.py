@@ -6,7 +6,7 @@ the weights' own size was held so, for good (docs/decisions/0035).
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -40,3 +40,16 @@ def returned_at_once() -> Iterator[None]:
     finally:
         choose(_MMAP_THRESHOLD, _LARGEST)
         choose(_TRIM_THRESHOLD, _KEPT_AT_THE_END)
+
+
+def with_huge_pages(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables for a process whose weights shall lie in huge pages, where the system gives them on request.
+
+    Every token of an answer reads all weights once, and half a gigabyte of small pages is more than the processor's
+    tables hold. An encoder computes many tokens for each reading and gains nothing by it. The C library reads
+    the variable as a process begins, so it cannot be set from within.
+    """
+    own = environment.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb" in own:
+        return dict(environment)
+    return {**environment, "GLIBC_TUNABLES": ":".join(filter(None, [own, "glibc.malloc.hugetlb=1"]))}

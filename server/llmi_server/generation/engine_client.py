@@ -1,6 +1,7 @@
 """The server's end of the engine's process: start it, speak to it, notice its death."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
 from llmi_api.failure import FailureCode
+from llmi_server.engine.heap import with_huge_pages
 from llmi_server.engine.protocol import LoadWatcher
 from llmi_server.errors import DrainingError, EngineFailedError, OutOfMemoryError, RequestError, StartupError
 from llmi_server.generation.messages import (
@@ -83,7 +85,9 @@ class EngineClient:
         """
         ours, theirs = Pipe()
         command = [sys.executable, "-m", "llmi_server.generation.engine_process", str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603 - our own module
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=with_huge_pages(os.environ)
+        )
         theirs.close()
         self._connection = ours
         ours.send(settings)

@@ -176,7 +176,10 @@ def _pace(settings: EngineSettings, parts: Parts, way: "Way") -> Pace:
     each = _PROMPT_TOKENS_PER_THREAD * parts.threads if parts.facts.device == "cpu" else _PROMPT_TOKENS_ON_GPU
     beside = min(each, settings.max_batch_tokens)
     return Pace(
-        alone_tokens=min(4 * beside, settings.max_batch_tokens), beside_tokens=beside, whole_prompts=way.whole_prompts
+        alone_tokens=min(4 * beside, settings.max_batch_tokens),
+        beside_tokens=beside,
+        whole_prompts=way.whole_prompts,
+        mixes=way.mixes,
     )
 
 

@@ -1,5 +1,6 @@
 """Linear layers whose weights lie in memory as the processor's matrix kernels want them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ class PackedLinear(torch.nn.Module):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.bias = None if bias is None else torch.nn.Parameter(bias, requires_grad=False)
-        self._packed: Any = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)  # noqa: SLF001 - its only name
+        self._packed = _pack(weight)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs times weights plus bias."""
@@ -38,3 +39,57 @@ def pack_linears(module: torch.nn.Module) -> None:
             setattr(module, name, PackedLinear(child.weight.t(), child.bias))
         else:
             pack_linears(child)
+
+
+class Product:
+    """A linear layer from packed weights, and what can be done in the same pass over its results."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._packed, self._bias = _pack(weight), bias
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs times weights plus bias."""
+        return self._one(inputs, "none")
+
+    def swish(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the activation x · sigmoid(x) of that."""
+        return self._one(inputs, "swish")
+
+    def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that plus ``other``."""
+        return self._two(inputs, other, "add")
+
+    def times(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that times ``other``."""
+        return self._two(inputs, other, "mul")
+
+    def _one(self, inputs: torch.Tensor, function: str) -> torch.Tensor:
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self._bias, function, [], "")  # noqa: SLF001 - its only name
+        return result
+
+    def _two(self, inputs: torch.Tensor, other: torch.Tensor, function: str) -> torch.Tensor:
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(  # noqa: SLF001 - its only name
+            inputs, other, self._packed, self._bias, function
+        )
+        return result
+
+
+def take(linears: Sequence[torch.nn.Linear], scale: torch.Tensor | None = None) -> Product:
+    """Make one product of linear layers with the same inputs; their own weights are let go.
+
+    Args:
+        linears: The layers; their results stand side by side.
+        scale: Factors of the inputs, which become part of the weights.
+    """
+    weight = torch.cat([linear.weight.detach() for linear in linears])
+    biases = [linear.bias for linear in linears]
+    bias = None if biases[0] is None else torch.cat([bias.detach() for bias in biases])
+    if scale is not None:
+        weight = weight * scale.detach()
+    for linear in linears:
+        linear.weight, linear.bias = None, None  # type: ignore[assignment]
+    return Product(weight, bias)
+
+
+def _pack(weight: torch.Tensor) -> Any:  # noqa: ANN401 - PyTorch gives the type of oneDNN's tensors no name
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)  # noqa: SLF001 - its only name

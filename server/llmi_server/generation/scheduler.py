@@ -18,11 +18,13 @@ class Pace:
         alone_tokens: While no answer is being generated.
         beside_tokens: While answers are: small, so that they do not stall.
         whole_prompts: Whether the model takes prompts only as a whole, each from its beginning.
+        mixes: Whether it takes prompts and answers in one pass without padding.
     """
 
     alone_tokens: int
     beside_tokens: int
     whole_prompts: bool = False
+    mixes: bool = False
 
 
 @dataclass
@@ -191,6 +193,8 @@ class Scheduler:
         prompts = sorted((text for text in self._running.values() if text.todo > 1), key=lambda text: text.arrival)
         budget = self._pace.beside_tokens if answers else self._pace.alone_tokens
         groups = [self._prompt_pass(prompts, budget), [_slice(text, 1) for text in answers]]
+        if self._pace.mixes:
+            groups = [[part for group in groups for part in group]]
         return tuple(tuple(group) for group in groups if group)
 
     def _prompt_pass(self, prompts: list[_Text], budget: int) -> list[Slice]:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.generation.batched_model import BatchedModel
+from llmi_server.generation.flat_model import FlatModel
 from llmi_server.generation.packed_linear import can_pack, pack_linears
 from llmi_server.generation.probe import gives_the_same, reference_scores
 from llmi_server.generation.sequence_model import SequenceModel
@@ -22,14 +23,16 @@ class Way:
     """A way of computing a model.
 
     Attributes:
-        name: ``batched``, ``cached`` or ``recomputed``.
+        name: ``flat``, ``batched``, ``cached`` or ``recomputed``.
         model: What computes.
         whole_prompts: Whether prompts are taken only as a whole.
+        mixes: Whether prompts and answers go into one pass.
     """
 
     name: str
     model: SequenceModel
     whole_prompts: bool = False
+    mixes: bool = False
 
 
 def choose_way(model: PreTrainedModel, load_again: Callable[[], PreTrainedModel]) -> Way:
@@ -44,7 +47,7 @@ def choose_way(model: PreTrainedModel, load_again: Callable[[], PreTrainedModel]
     """
     expected = reference_scores(model)
     makers: list[tuple[str, bool, Callable[[PreTrainedModel], SequenceModel]]] = [
-        *([("batched", False, _packed)] if can_pack(model) else []),
+        *([("flat", False, FlatModel), ("batched", False, _packed)] if can_pack(model) else []),
         ("batched", False, BatchedModel),
         ("cached", True, CachedModel),
         ("recomputed", False, RecomputedModel),
@@ -54,7 +57,7 @@ def choose_way(model: PreTrainedModel, load_again: Callable[[], PreTrainedModel]
             sequences = make(model)
             if gives_the_same(sequences, model, expected, whole_prompts=whole_prompts):
                 _log().info("Way of computing chosen", extra=facts(way=name))
-                return Way(name=name, model=make(model), whole_prompts=whole_prompts)
+                return Way(name=name, model=sequences, whole_prompts=whole_prompts, mixes=name == "flat")
             reason = "its scores differ from the model's own"
         except torch.OutOfMemoryError:
             raise

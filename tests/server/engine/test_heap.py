@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from llmi_server.engine.heap import with_huge_pages
 from llmi_testing.own_modules import with_own_modules
 
 # What loading does: large blocks come and go, and small ones that stay lie between them.
@@ -47,3 +48,14 @@ def left_after_loading(returned):
 def test_what_loading_lets_go_goes_back_to_the_system():
     assert left_after_loading("yes") < 40
     assert left_after_loading("no") > 150, "glibc gives it back by itself: then the module is of no use"
+
+
+def test_a_process_is_asked_to_use_huge_pages_beside_what_its_variables_say():
+    assert with_huge_pages({})["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    both = with_huge_pages({"GLIBC_TUNABLES": "glibc.malloc.check=3", "HOME": "/"})
+    assert both == {"GLIBC_TUNABLES": "glibc.malloc.check=3:glibc.malloc.hugetlb=1", "HOME": "/"}
+
+
+def test_who_has_decided_on_huge_pages_is_asked_nothing():
+    decided = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+    assert with_huge_pages(decided) == decided

@@ -17,7 +17,7 @@ from llmi_server.settings import LogFormat
 from llmi_testing.models import CAUSAL, small_causal_model
 
 torch.set_num_threads(1)  # small tensors: a team of threads only waits for itself
-WAYS = {"gemma2": "cached", "mamba": "cached"}
+WAYS = {"gemma2": "cached", "mamba": "cached", "llama": "flat", "qwen2": "flat", "qwen3": "flat"}
 TOKENS = 24
 
 

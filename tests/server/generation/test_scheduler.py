@@ -12,9 +12,9 @@ from llmi_server.generation.steps import FinishReason
 STOP = 7
 
 
-def make_scheduler(*, rows=4, row_tokens=1000, budget=None, alone=64, beside=16, whole_prompts=False):
+def make_scheduler(*, rows=4, row_tokens=1000, budget=None, alone=64, beside=16, whole_prompts=False, mixes=False):
     limits = GridLimits(max_rows=rows, max_row_tokens=row_tokens, budget_tokens=budget or rows * row_tokens)
-    pace = Pace(alone_tokens=alone, beside_tokens=beside, whole_prompts=whole_prompts)
+    pace = Pace(alone_tokens=alone, beside_tokens=beside, whole_prompts=whole_prompts, mixes=mixes)
     return Scheduler(limits, pace, stop_tokens=[STOP])
 
 
@@ -48,6 +48,14 @@ def test_an_answer_ends_at_its_limit_or_at_a_stop_token():
     assert [outcome.finish for outcome in finish(scheduler)] == [None, None, FinishReason.LENGTH]
     scheduler.submit(job(2, range(10), max_tokens=3))
     assert [outcome.finish for outcome in finish(scheduler, STOP)] == [FinishReason.STOP]
+
+
+def test_a_model_that_mixes_gets_prompts_and_answers_in_one_pass():
+    scheduler = make_scheduler(beside=16, mixes=True)
+    scheduler.submit(job(1, range(10)))
+    fold(scheduler, scheduler.next_step())
+    scheduler.submit(job(2, range(100, 120)))
+    assert shapes(scheduler.next_step()) == [[(2, 0, 16), (1, 10, 1)]]
 
 
 def test_a_long_prompt_is_computed_in_parts_beside_running_answers():
