@@ -82,4 +82,10 @@ def fits_in_place(new: _Body, old: _Body) -> bool:
 
 def _list_claims(spec: _Body) -> set[str]:
     volumes = spec.get("volumes") or ()
-    return {item["persistentVolumeClaim"]["claimName"] for item in volumes if "persistentVolumeClaim" in item}
+    stored = {item["persistentVolumeClaim"]["claimName"] for item in volumes if "persistentVolumeClaim" in item}
+    # A template's name has a hash of the devices that it asks for, so another name is another wish.
+    devices = {
+        str(item.get("resourceClaimTemplateName") or item.get("resourceClaimName"))
+        for item in spec.get("resourceClaims") or ()
+    }
+    return stored | devices

@@ -1,5 +1,6 @@
 """From ``accelerator`` in the spec to device, resources, tolerations and node affinity."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from llmi_api.v1alpha1.placement import PRODUCT_LABELS, Accelerator, Platform
 NVIDIA_PREFIX = "nvidia.com/"
 NVIDIA_CLASSES = ".nvidia.com"
 NVIDIA_TAINT = "nvidia.com/gpu"
+INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 SPOT_WEIGHT = 100
 """The heaviest: what is cheaper comes before all else that is only preferred."""
 
@@ -43,7 +45,7 @@ NODE_POOLS = {
     ),
     # Its label kubernetes.azure.com/accelerator says nvidia for all of them: the size of the VM tells the product.
     Platform.AKS: NodePool(
-        product_labels=("node.kubernetes.io/instance-type", PRODUCT_LABELS[NVIDIA_PREFIX]),
+        product_labels=(INSTANCE_TYPE_LABEL, PRODUCT_LABELS[NVIDIA_PREFIX]),
         spot_label=("kubernetes.azure.com/scalesetpriority", "spot"),
         spot_taint=("kubernetes.azure.com/scalesetpriority", "spot"),
         taints=(("sku", "gpu"),),
@@ -57,6 +59,17 @@ NODE_POOLS = {
         spot_label=("karpenter.sh/capacity-type", "spot"),
     ),
 }
+
+
+SPOT_LABELS = dict(pool.spot_label for pool in NODE_POOLS.values())
+"""How nodes say that they may be taken away at short notice."""
+
+
+def list_products(labels: Mapping[str, str]) -> list[str]:
+    """The products of devices that a node's labels name, in words of the vendors first."""
+    platforms = (label for pool in NODE_POOLS.values() for label in pool.product_labels)
+    names = dict.fromkeys((*PRODUCT_LABELS.values(), *platforms))
+    return [labels[name] for name in names if name in labels and name != INSTANCE_TYPE_LABEL]
 
 
 def choose_device(accelerator: Accelerator | None) -> Device:

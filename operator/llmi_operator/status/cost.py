@@ -7,25 +7,12 @@ from decimal import Decimal
 from llmi_api.v1alpha1 import CostStatus, LLMInferenceStatus
 from llmi_operator.observed import Needs, NodeState, Observed, PodState, Pricing
 from llmi_operator.parse import Resource
+from llmi_operator.plan.accelerator import INSTANCE_TYPE_LABEL, SPOT_LABELS, list_products
 from llmi_operator.prices import PriceList
 
 UNKNOWN = "unknown"
 HOURS_A_MONTH = 730
 """As clouds bill: a year's hours in twelve parts."""
-INSTANCE_TYPE = "node.kubernetes.io/instance-type"
-# How nodes say that they may be taken away at short notice, on GKE, EKS, AKS and with Karpenter.
-SPOT_LABELS = {
-    "cloud.google.com/gke-spot": "true",
-    "eks.amazonaws.com/capacityType": "SPOT",
-    "kubernetes.azure.com/scalesetpriority": "spot",
-    "karpenter.sh/capacity-type": "spot",
-}
-PRODUCT_LABELS = (
-    "nvidia.com/gpu.product",
-    "amd.com/gpu.product-name",
-    "cloud.google.com/gke-accelerator",
-    "karpenter.k8s.aws/instance-gpu-name",
-)
 GRANT = "The nodes may not be read: grant the operator the role in deploy/cluster-reader."
 CLAIMED = "What a device claimed by spec.accelerator.dra costs is not known: the list has none of claims."
 _SHOWN = 3
@@ -98,7 +85,7 @@ def lacks_nodes(observed: Observed) -> bool:
 def charge(node: NodeState, needs: Needs, prices: PriceList) -> Charge:
     """What one replica costs an hour on a node: the larger of its shares of CPU, memory and devices."""
     spot = any(node.labels.get(name) == value for name, value in SPOT_LABELS.items())
-    kind = node.labels.get(INSTANCE_TYPE, "")
+    kind = node.labels.get(INSTANCE_TYPE_LABEL, "")
     known = prices.nodes.get(kind)
     price = known.choose(spot=spot) if known else None
     if price is not None:
@@ -111,7 +98,7 @@ def charge(node: NodeState, needs: Needs, prices: PriceList) -> Charge:
 
 
 def _charge_devices(node: NodeState, needs: Needs, prices: PriceList, *, spot: bool, kind: str) -> Charge:
-    products = [node.labels[name] for name in PRODUCT_LABELS if name in node.labels]
+    products = list_products(node.labels)
     word = "spot price" if spot else "price"
     for name, count in sorted(needs.requests.items()):
         if "/" not in name:
@@ -122,7 +109,7 @@ def _charge_devices(node: NodeState, needs: Needs, prices: PriceList, *, spot: b
             if price is not None:
                 return Charge(price * count, f"{count:f} {product} at {price:f}")
     if not kind:
-        return Charge(None, f"the node {node.name} has no label {INSTANCE_TYPE}, by which the list has prices")
+        return Charge(None, f"the node {node.name} has no label {INSTANCE_TYPE_LABEL}, by which the list has prices")
     return Charge(None, f"the list of prices has no {word} for the node type {kind}")
 
 

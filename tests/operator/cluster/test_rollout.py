@@ -119,9 +119,13 @@ def test_a_rollout_is_over_when_every_wanted_replica_is_new_and_answers():
         pytest.param({"tolerations": []}, False, id="a taint that is not tolerated any more"),
         pytest.param({"affinity": {"nodeAffinity": {}, "podAffinity": {"x": "y"}}}, False, id="another place"),
         pytest.param({"volumes": [{"persistentVolumeClaim": {"claimName": "typo"}}]}, False, id="another claim"),
+        pytest.param({"resourceClaims": [{"resourceClaimTemplateName": "one"}]}, True, id="the same devices by claim"),
+        pytest.param({"resourceClaims": [{"resourceClaimTemplateName": "two"}]}, False, id="other devices by claim"),
+        pytest.param({"resourceClaims": [{"resourceClaimName": "mine"}]}, False, id="a claim of devices by name"),
     ],
 )
 def test_only_a_pod_that_could_run_where_the_older_one_runs_waits_for_its_place(change, fits):
     mine = {"key": "spot", "operator": "Exists"}
     old = {**ONE_GPU, "nodeName": "a", "tolerations": [mine, *TAINTED]}
+    old |= {"resourceClaims": [{"resourceClaimTemplateName": "one"}]}
     assert fits_in_place({**ONE_GPU, "tolerations": [mine], **change}, old) is fits

@@ -7,9 +7,10 @@ import pytest
 
 from llmi_api.v1alpha1 import LLMInferenceStatus
 from llmi_operator.observed import Needs, NodeState, Pricing
+from llmi_operator.plan.accelerator import INSTANCE_TYPE_LABEL
 from llmi_operator.prices import parse_prices
 from llmi_operator.status import NODE_RECHECK_SECONDS, compute_status
-from llmi_operator.status.cost import CLAIMED, GRANT, INSTANCE_TYPE, compute_cost
+from llmi_operator.status.cost import CLAIMED, GRANT, compute_cost
 from llmi_testing.inference import DEFAULTS, make_resource
 from llmi_testing.observations import deployment, observed, ready_pod
 
@@ -29,7 +30,7 @@ accelerators:
 
 def node(name, kind="", labels=(), **allocatable):
     amounts = {"cpu": 8, "memory": 32, **allocatable}
-    found = dict(labels) | ({INSTANCE_TYPE: kind} if kind else {})
+    found = dict(labels) | ({INSTANCE_TYPE_LABEL: kind} if kind else {})
     return NodeState(name, labels=found, allocatable={key: Decimal(value) for key, value in amounts.items()})
 
 
@@ -63,6 +64,10 @@ def test_without_a_list_of_prices_nothing_is_said():
             "2 NVIDIA-A10G at 0.75", id="accelerator where the type has no price",
         ),
         pytest.param(
+            node("a", "new", {"eks.amazonaws.com/instance-gpu-name": "NVIDIA-A10G"}, **{GPU: 4}), {GPU: 1}, "0.7500",
+            "1 NVIDIA-A10G at 0.75", id="a product as EKS Auto Mode names it",
+        ),
+        pytest.param(
             node("a", "new", **{"nvidia.com/mig-1g.10gb": 7}), {"nvidia.com/mig-1g.10gb": 1}, "0.4000",
             "1 nvidia.com/mig-1g.10gb at 0.4", id="a slice by its resource name",
         ),
@@ -83,9 +88,11 @@ def test_a_replica_costs_its_largest_share_of_the_node(where, requests, per_hour
             [node("a", "big", {"eks.amazonaws.com/capacityType": "SPOT"})], "no spot price for the node type big",
             id="a spot node is not charged as one that stays",
         ),
-        pytest.param([node("a")], f"the node a has no label {INSTANCE_TYPE}", id="no label"),
+        pytest.param([node("a")], f"the node a has no label {INSTANCE_TYPE_LABEL}", id="no label"),
         pytest.param([], "the node a has not been read yet", id="not read"),
-        pytest.param([NodeState("a", labels={INSTANCE_TYPE: "big"})], "does not say what it has", id="no amounts"),
+        pytest.param(
+            [NodeState("a", labels={INSTANCE_TYPE_LABEL: "big"})], "does not say what it has", id="no amounts"
+        ),
     ],
 )  # fmt: skip
 def test_one_price_that_is_not_known_makes_the_whole_unknown_and_never_zero(where, missing):
