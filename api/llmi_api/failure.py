@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmi_api.readiness import MAX_PRECISIONS, Bytes
+
 
 class FailureCode(StrEnum):
     """Why a container gave up, one value for each cause that a user fixes differently."""
@@ -46,6 +48,9 @@ class Failure(BaseModel):
     code: FailureCode
     message: str = Field(max_length=1024, description="What is wrong and where, one sentence.")
     next: str = Field(max_length=512, description="What the user can do about it, one sentence.")
+    predicted_by_precision: dict[str, Bytes] = Field(
+        default={}, max_length=MAX_PRECISIONS, description="Memory that the model would take, where that is the cause."
+    )
 
 
 class FetchReport(BaseModel):

@@ -25,6 +25,8 @@
 ``web.error_responses`` turns request errors into HTTP answers; nothing else does.
 """
 
+from collections.abc import Mapping
+
 from llmi_api.failure import Failure, FailureCode
 
 
@@ -35,9 +37,13 @@ class LlmiServerError(Exception):
 class StartupError(LlmiServerError):
     """Fetching or starting gave up for a known reason."""
 
-    def __init__(self, code: FailureCode, message: str, *, next_step: str) -> None:
+    def __init__(
+        self, code: FailureCode, message: str, *, next_step: str, by_precision: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__(message)
-        self.failure = Failure(code=code, message=message[:1024], next=next_step[:512])
+        self.failure = Failure(
+            code=code, message=message[:1024], next=next_step[:512], predicted_by_precision=dict(by_precision or {})
+        )
 
 
 class RequestError(LlmiServerError):

@@ -1,6 +1,7 @@
 """What this machine or container gives us: CPUs and memory, read from the kernel's files."""
 
 import contextlib
+import importlib.util
 import os
 import resource
 import sys
@@ -22,7 +23,7 @@ def usable_cpus(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP) -> int:
 
 def free_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP, proc: Path = Path("/proc")) -> int:
     """Return how many bytes this process may still allocate, by the memory limit or else by the machine."""
-    room = [_machine_free(proc)]
+    room = [_from_meminfo(proc, "MemAvailable")]
     for folder in _folders(cgroup, membership, "memory"):
         limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes")
@@ -31,16 +32,33 @@ def free_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP, pr
     return max(0, min(room))
 
 
+def memory_limit_bytes(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP, proc: Path = Path("/proc")) -> int:
+    """Return how many bytes this container may have at all, by its memory limit or else by the machine's size."""
+    room = [_from_meminfo(proc, "MemTotal")]
+    for folder in _folders(cgroup, membership, "memory"):
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        if limit is not None:
+            room.append(limit)
+    return min(room)
+
+
+def may_have_gpu() -> bool:
+    """Say whether NVIDIA's libraries are installed, without which PyTorch computes on the processor only."""
+    return importlib.util.find_spec("nvidia") is not None
+
+
 def peak_memory_bytes(process: int | None = None) -> int:
     """Return the most memory that this process, or another of ours, has held, mapped files included; 0 if unknown."""
-    if process is None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
     try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        lines = Path(f"/proc/{process or 'self'}/status").read_text().splitlines()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+        lines = []
+    held = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+    if held or process is not None:
+        return held
+    # Elsewhere than on Linux; there it would count what the process had held that started this one.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def computes_bfloat16(proc: Path = Path("/proc")) -> bool:
@@ -107,10 +125,10 @@ def _reclaimable(folder: Path) -> int:
     return sum(int(fields.get(f"total_{name}", fields.get(name, 0))) for name in names)
 
 
-def _machine_free(proc: Path) -> int:
+def _from_meminfo(proc: Path, name: str) -> int:
     try:
         for line in (proc / "meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass

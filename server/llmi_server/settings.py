@@ -101,6 +101,10 @@ class FetchSettings(FetchLaunch):
     attempts: int = Field(default=6, ge=1, le=100, description="Tries for each request to the hub without progress.")
     retry_seconds: float = Field(default=1, ge=0, description="Wait before the first retry; doubles each time.")
     timeout_seconds: float = Field(default=30, gt=0, description="Longest silence of the hub.")
+    check_memory: bool = Field(
+        default=True,
+        description="Refuse weights that cannot fit into the memory here; false to fetch for elsewhere.",
+    )
 
 
 def read_settings(kind: type[_SettingsT], arguments: Sequence[str], environment: Mapping[str, str]) -> _SettingsT:

@@ -5,6 +5,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmi_api.failure import FetchReport
+from llmi_api.readiness import MAX_PRECISIONS, Bytes
 from llmi_operator.observed import PodState, Termination
 
 Report = TypeVar("Report", bound=BaseModel)
@@ -18,6 +19,7 @@ class Failure(BaseModel):
     code: str = Field(pattern=r"^[A-Za-z]{1,64}$")
     message: str = Field(max_length=1024)
     next: str = Field(max_length=512)
+    predicted_by_precision: dict[str, Bytes] = Field(default={}, max_length=MAX_PRECISIONS)
 
 
 def read_report(message: str, report: type[Report]) -> Report | None:

@@ -14,6 +14,7 @@ from llmi_operator.plan.model import describe_source
 from llmi_operator.status.attention import is_waiting
 from llmi_operator.status.budget import find_budget_notice
 from llmi_operator.status.finding import Finding, Outlook, quote_words
+from llmi_operator.status.fitting import warn_of_memory
 from llmi_operator.status.images import find_pull
 from llmi_operator.status.pods import Situation, find_pod_fault
 from llmi_operator.status.progress import describe_amount, describe_progress, describe_rate
@@ -246,9 +247,10 @@ def rule_downloading(observed: Observed, situation: Situation) -> Finding | None
     words = describe_amount(report) if report else ""
     if report and words and report.bytes_per_second:
         words += f" at {describe_rate(report.bytes_per_second)}"
+    warning = warn_of_memory(report, situation.resource, situation.defaults) if report else ""
     return Finding(
         Reason.DOWNLOADING,
-        f"Downloading {model}{f': {words}' if words else ''}.",
+        f"Downloading {model}{f': {words}' if words else ''}. {warning}".rstrip(),
         Outlook.PROGRESS,
         recheck_seconds=PROGRESS_RECHECK_SECONDS,
     )

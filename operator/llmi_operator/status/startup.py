@@ -7,7 +7,7 @@ from llmi_api.readiness import ReadinessReport, Stage
 from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory, StartupStatus
 from llmi_operator.observed import ContainerState, Observed, PodState
 from llmi_operator.status.progress import describe_rate, describe_seconds
-from llmi_operator.status.reports import read_fetch
+from llmi_operator.status.reports import read_failure, read_fetch
 
 WARMING = frozenset({"warm-up", "verify"})
 _MEBIBYTE = 2**20
@@ -40,16 +40,35 @@ def compute_startup(observed: Observed, previous: LLMInferenceStatus) -> Startup
 
 
 def compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemoryStatus | None:
-    """What the newest replica had used when its start was over; taken once, because a status must come to rest."""
+    """What the newest replica had used when its start was over; taken once, because a status must come to rest.
+
+    Before anything was measured, and when a model was refused, it is what the files' headers told.
+    """
     pod = find_newest(observed)
     report = pod.report if pod else None
     told = pod is not None and previous.startup is not None and _is_told(previous.startup, pod)
-    if report is None or report.stage is not Stage.READY or told:
+    if pod is None or told:
         return previous.memory
+    if report is None or report.stage is not Stage.READY:
+        return _foresee_memory(pod, previous.memory)
     return MemoryStatus(
         predicted_bytes=_round(report.predicted_memory_bytes),
         by_precision=_read_precisions(report.predicted_by_precision),
         measured_bytes=_round(report.measured_memory_bytes),
+    )
+
+
+def _foresee_memory(pod: PodState, before: MemoryStatus | None) -> MemoryStatus | None:
+    """What a replica that starts, or that gave up for want of it, said that its model takes."""
+    failures = [read_failure(item.failure) for item in pod.containers if item.failure]
+    refused = next((item.predicted_by_precision for item in failures if item and item.predicted_by_precision), None)
+    if refused is not None:
+        return MemoryStatus(by_precision=_read_precisions(refused))
+    if pod.report is None or not pod.report.predicted_by_precision or (before and before.measured_bytes is not None):
+        return before
+    return MemoryStatus(
+        predicted_bytes=_round(pod.report.predicted_memory_bytes),
+        by_precision=_read_precisions(pod.report.predicted_by_precision),
     )
 
 

@@ -13,7 +13,7 @@ from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.encoder.family import NotOursError, is_ours
 from llmi_server.engine.heap import returned_at_once
-from llmi_server.engine.memory import MemoryNeeds, refuse_if_too_large
+from llmi_server.engine.memory import refuse_if_too_large
 from llmi_server.engine.precision import choose_device, choose_on_cpu, choose_precision, precision_unsupported
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
@@ -21,7 +21,9 @@ from llmi_server.logs import facts as log_facts
 from llmi_server.machine import computes_bfloat16, free_memory_bytes, usable_cpus
 from llmi_server.model import files, fitness
 from llmi_server.model.marker import read_marker
+from llmi_server.model.memory import Computing, MemoryNeeds, Use
 from llmi_server.model.read_ahead import read_ahead
+from llmi_server.model.refusals import invalid
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,8 +56,8 @@ class LoadRequest:
     device: Device
     max_batch_tokens: int
     threads: int | None = None
-    more_bytes: Callable[[dict[str, Any], int], int] | None = None
-    """Memory that the model's use needs besides weights: from its configuration and the bytes of a number."""
+    find_use: Callable[[dict[str, Any], int], Use] | None = None
+    """What answering takes besides the weights: from the configuration and the bytes of a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,8 +257,13 @@ def _inspect(request: LoadRequest) -> _Inspected:
 
 
 def _memory_needs(request: LoadRequest, found: _Inspected) -> MemoryNeeds:
-    generates = request.task is Task.TEXT_GENERATION
-    return MemoryNeeds(weights=found.weights, config=found.config, generates=generates, more_bytes=request.more_bytes)
+    if request.task is Task.TEXT_GENERATION:
+        computing = Computing.GENERATION
+    else:
+        ours = request.device is not Device.CUDA and is_ours(found.config, request.task)
+        computing = Computing.OWN if ours else Computing.TRANSFORMERS
+    tensors = files.read_tensors(found.weights)
+    return MemoryNeeds(tensors=tensors, computing=computing, config=found.config, find_use=request.find_use)
 
 
 def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -264,7 +271,7 @@ def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     if getattr(tokenizer, "backend_tokenizer", None) is None:
-        raise files.invalid("The tokenizer has no fast form (tokenizer.json), which this server needs.")
+        raise invalid("The tokenizer has no fast form (tokenizer.json), which this server needs.")
     return tokenizer
 
 
@@ -317,7 +324,7 @@ def _explained(step: Callable[[], _LoadedT], *, passing: type[Exception] = Start
         ) from None
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         _log().debug("Loading failed", exc_info=True)
-        raise files.invalid(f"The model cannot be loaded: {_first_line(error)}") from None
+        raise invalid(f"The model cannot be loaded: {_first_line(error)}") from None
     except Exception as error:  # noqa: BLE001 - whatever a library raises is told as a failure
         _log().debug("Loading failed", exc_info=True)
         raise StartupError(

@@ -28,9 +28,13 @@ class GridLimits:
 
     def layout_for(self, tokens: int) -> Layout:
         """Return the shape with the most rows whose rows hold at least ``tokens``."""
-        wanted = ceil((tokens + _SLACK_TOKENS) / _BLOCK_TOKENS) * _BLOCK_TOKENS
-        capacity = min(self.max_row_tokens, wanted)
+        capacity = layout_tokens(self.max_row_tokens, tokens)
         return Layout(rows=max(1, min(self.max_rows, self.budget_tokens // capacity)), capacity=capacity)
+
+
+def layout_tokens(longest: int, tokens: int) -> int:
+    """Return the length of a shape's rows that hold at least ``tokens``, where texts have ``longest`` at most."""
+    return min(longest, ceil((tokens + _SLACK_TOKENS) / _BLOCK_TOKENS) * _BLOCK_TOKENS)
 
 
 def bytes_per_token(config: Mapping[str, Any], element_bytes: int) -> int:

@@ -11,11 +11,18 @@ from llmi_server.engine.heap import returned_at_once
 from llmi_server.engine.loading import LoadRequest, Parts, load_parts
 from llmi_server.engine.protocol import LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
-from llmi_server.generation.grid_limits import GridLimits, bytes_per_token, sequence_limit, tied_head_bytes
+from llmi_server.generation.grid_limits import (
+    GridLimits,
+    bytes_per_token,
+    layout_tokens,
+    sequence_limit,
+    tied_head_bytes,
+)
 from llmi_server.generation.messages import EngineSettings, Loaded, TokenizerParts
 from llmi_server.generation.scheduler import Pace, Scheduler
 from llmi_server.machine import free_memory_bytes
 from llmi_server.model import files, fitness
+from llmi_server.model.memory import Use
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -116,8 +123,11 @@ _UNBOUNDED = 1 << 20
 
 
 def _request(settings: EngineSettings, longest: int) -> LoadRequest:
-    def more_bytes(config: dict[str, Any], element: int) -> int:
-        return longest * bytes_per_token(config, element) + tied_head_bytes(config, element)
+    def find_use(config: dict[str, Any], element: int) -> Use:
+        each, head = bytes_per_token(config, element), tied_head_bytes(config, element)
+        first = max(longest, settings.max_sequences * layout_tokens(longest, 1)) * each
+        most = settings.kv_cache_bytes or first
+        return Use(least=longest * each + head, usual=max(longest * each, min(first, most)) + head)
 
     return LoadRequest(
         folder=Path(settings.folder),
@@ -126,7 +136,7 @@ def _request(settings: EngineSettings, longest: int) -> LoadRequest:
         device=settings.device,
         max_batch_tokens=settings.max_batch_tokens,
         threads=settings.threads,
-        more_bytes=more_bytes,
+        find_use=find_use,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from llmi_api.failure import FailureCode, FetchReport
 from llmi_server.errors import StartupError
 from llmi_server.logs import facts
+from llmi_server.machine import may_have_gpu, memory_limit_bytes
 from llmi_server.model.cache import (
     cache_folder,
     clear,
@@ -22,6 +23,7 @@ from llmi_server.model.cache import (
 )
 from llmi_server.model.download import Download, digest_of
 from llmi_server.model.folder_lock import FolderLock
+from llmi_server.model.foresight import foresee, least_by_precision, refuse_if_hopeless
 from llmi_server.model.hub import (
     DEFAULT_ENDPOINT,
     DEFAULT_REVISION,
@@ -36,6 +38,7 @@ from llmi_server.model.progress import Progress, shown
 from llmi_server.model.readiness import answered
 from llmi_server.model.retrying import Retrying
 from llmi_server.model.selection import select_files
+from llmi_server.model.weights import count_numbers
 from llmi_server.settings import FetchSettings
 
 _MIB = 1 << 20
@@ -175,6 +178,7 @@ class _Fetching:
 
     def _download(self, folder: Path, files: list[RemoteFile], retrying: Retrying) -> list[FetchedFile]:
         self._refuse_if_full(folder, files)
+        self._foresee(files, retrying)
         total, commit = sum(file.size or 0 for file in files), self.repository.commit
         _log().info("Fetching", extra=facts(revision=commit, files=len(files), total_bytes=total))
         self.progress.expect(total)
@@ -197,6 +201,34 @@ class _Fetching:
         pool.shutdown()
         _log().info("Fetched", extra=facts(**self.progress.describe()))
         return [future.result() for future in futures]
+
+    def _foresee(self, files: list[RemoteFile], retrying: Retrying) -> None:
+        """Say what memory the model will take, and refuse it where its weights alone are too much."""
+        if not any(file.name.endswith(".safetensors") for file in files):
+            return
+        self.progress.enter("headers")
+        commit = self.repository.commit
+        names = set(select_files(file.name for file in self.repository.files))
+        needs = foresee(
+            [file for file in self.repository.files if file.name in names],
+            lambda name, length: retrying.call(lambda: self.hub.read_start(name, commit, length=length)),
+            connections=self.settings.connections,
+        )
+        if needs is None:
+            _log().info("Unknown what memory the model takes, until it is loaded")
+            return
+        with_gpu, limit = may_have_gpu(), memory_limit_bytes()
+        least = least_by_precision(needs, may_have_gpu=with_gpu)
+        self.progress.predict(least)
+        sizes = {f"{name}_mib": size // _MIB for name, size in least.items()}
+        facts_of_memory = facts(parameters=count_numbers(needs.tensors), limit_mib=limit // _MIB, **sizes)
+        if with_gpu or not self.settings.check_memory:
+            _log().info("Memory that the model takes", extra=facts_of_memory)
+            return
+        refuse_if_hopeless(needs, limit=limit)
+        tight = max(least.values()) > limit
+        message = "The model may not fit into memory" if tight else "Memory that the model takes"
+        _log().log(logging.WARNING if tight else logging.INFO, message, extra=facts_of_memory)
 
     def _refuse_if_full(self, folder: Path, files: list[RemoteFile]) -> None:
         parts = [folder / (file.name + ".part") for file in files]

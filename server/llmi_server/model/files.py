@@ -1,20 +1,14 @@
 """Reading a model's folder: configuration, weights' headers, pooling. Nothing is loaded."""
 
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
-
-_HEADER_LENGTH_BYTES = 8
-_LARGEST_HEADER_BYTES = 100_000_000
-_ELEMENT_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-_IN_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
-FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
+from llmi_server.model.refusals import invalid, no_safetensors
+from llmi_server.model.weights import LENGTH_BYTES, Tensor, header_length, parse_header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,24 +82,13 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def weight_bytes(files: list[Path], element_bytes: int, layer_element_bytes: int | None = None) -> int:
-    """Return the size of the weights in memory.
+def read_tensors(files: list[Path]) -> tuple[Tensor, ...]:
+    """Return the tensors of safetensors files, by their headers.
 
-    Args:
-        files: The safetensors files.
-        element_bytes: What a floating number takes.
-        layer_element_bytes: What one in a matrix of a layer takes, if that differs.
+    Raises:
+        StartupError: A file is none, or cut off.
     """
-    total = 0
-    for name, tensor in _tensors(files):
-        in_layer = len(tensor["shape"]) > 1 and _IN_LAYER.search(name) is not None
-        count = 1
-        for size in tensor["shape"]:
-            count *= size
-        kind = tensor["dtype"]
-        size_of_one = layer_element_bytes if in_layer and layer_element_bytes is not None else element_bytes
-        total += count * (size_of_one if kind in FLOATING else _ELEMENT_BYTES.get(kind, 1))
-    return total
+    return tuple(tensor for path in files for tensor in _read_header(path))
 
 
 def read_pooling(folder: Path) -> Pooling:
@@ -170,25 +153,6 @@ def max_sequence_tokens(folder: Path) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def no_safetensors(names: list[str]) -> StartupError:
-    """Return the refusal of a model that has no safetensors weights, naming what it has."""
-    endings = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".safetensors")
-    found = [name for name in names if name.endswith(endings)][:5]
-    has = f"it has {', '.join(found)}" if found else "it has no weights at all"
-    return StartupError(
-        FailureCode.NO_SAFETENSORS,
-        f"The model has no model.safetensors; {has}.",
-        next_step="Choose a revision or a model with safetensors weights, or convert them; pickles are refused.",
-    )
-
-
-def invalid(message: str) -> StartupError:
-    """Return the refusal of a model whose files are damaged or contradict each other."""
-    return StartupError(
-        FailureCode.MODEL_INVALID, message, next_step="Check the model's files, or choose another revision or model."
-    )
-
-
 def _pooling_mode(config: dict[str, Any]) -> str:
     names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max", "lasttoken": "last"}
     wanted = [
@@ -207,18 +171,8 @@ def _pooling_mode(config: dict[str, Any]) -> str:
     return names[wanted[0]]
 
 
-def _tensors(files: list[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in files:
-        with path.open("rb") as handle:
-            length = int.from_bytes(handle.read(_HEADER_LENGTH_BYTES), "little")
-            if not 0 < length <= min(_LARGEST_HEADER_BYTES, path.stat().st_size):
-                raise invalid(f"{path.name} is not a safetensors file or is cut off.")
-            try:
-                header = json.loads(handle.read(length))
-                tensors = [(name, value) for name, value in header.items() if name != "__metadata__"]
-                end = max((tensor["data_offsets"][1] for _, tensor in tensors), default=0)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-                raise invalid(f"{path.name} is not a safetensors file.") from None
-        if _HEADER_LENGTH_BYTES + length + end > path.stat().st_size:
-            raise invalid(f"{path.name} is cut off: it holds less than its header says.")
-        yield from tensors
+def _read_header(path: Path) -> list[Tensor]:
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        length = header_length(handle.read(LENGTH_BYTES), file_name=path.name, file_bytes=size)
+        return parse_header(handle.read(length), file_name=path.name, file_bytes=size)

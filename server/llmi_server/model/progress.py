@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.logs import facts
@@ -27,6 +27,7 @@ class Progress:
         self._phase_seconds: dict[str, float] = {}
         self._total: int | None = None
         self._done = 0
+        self._by_precision: dict[str, int] = {}
         self.received_bytes = 0
 
     def enter(self, phase: str) -> None:
@@ -34,6 +35,11 @@ class Progress:
         with self._lock:
             self._phase_seconds[self._phase] = round(time.monotonic() - self._phase_began, 3)
             self._phase, self._phase_began = phase, time.monotonic()
+
+    def predict(self, by_precision: Mapping[str, int]) -> None:
+        """Note what memory the model will take in each precision."""
+        with self._lock:
+            self._by_precision = dict(by_precision)
 
     def expect(self, total_bytes: int) -> None:
         """Note how much there is to fetch, which begins now."""
@@ -78,6 +84,7 @@ class Progress:
                 total_bytes=self._total,
                 bytes_per_second=round(self._rate()) if counting else None,
                 phase_seconds=dict(self._phase_seconds),
+                predicted_by_precision=self._by_precision,
             )
 
     def describe(self) -> dict[str, object]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from llmi_server.errors import StartupError
-from llmi_server.model.files import no_safetensors
+from llmi_server.model.refusals import no_safetensors
 
 _ALLOWED = re.compile(
     r"""

@@ -1,5 +1,6 @@
 import dataclasses
 
+from llmi_api.failure import Failure, FailureCode
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory
 from llmi_operator.status.startup import choose_whom_to_ask, compute_memory, compute_startup
@@ -104,3 +105,24 @@ def test_a_replica_that_was_asked_last_before_it_was_ready_is_asked_once_more():
 def test_a_replica_that_only_outlived_the_newest_one_is_not_asked():
     new = told(ready_pod("new"))
     assert choose_whom_to_ask(observed(ready_pod("old", created_at=ago(900), address="10.0.0.1")), new) is None
+
+
+FORESEEN = {"float32": 2 * 2**30, "bfloat16": 2**30}
+FETCHING = ReadinessReport(stage=Stage.FETCHING, phase="headers", predicted_by_precision=FORESEEN)
+PREDICTED = PrecisionMemory(**FORESEEN)
+
+
+def test_what_a_model_takes_is_told_while_it_is_still_downloaded():
+    assert told(pod(fetch=running("fetch"), report=FETCHING)).memory == MemoryStatus(by_precision=PREDICTED)
+
+
+def test_what_was_measured_stands_until_the_next_one_is():
+    first = told(ready_pod(report=DONE))
+    begun = pod("new", fetch=running("fetch"), report=FETCHING, created_at=ago(0))
+    assert told(begun, previous=first).memory == first.memory
+
+
+def test_what_a_refused_model_takes_is_told():
+    left = Failure(code=FailureCode.OUT_OF_MEMORY, message="m.", next="n.", predicted_by_precision=FORESEEN)
+    refused = pod("new", fetch=container("fetch", terminated=end(78, left.model_dump_json())))
+    assert told(refused, previous=told(ready_pod(report=DONE))).memory == MemoryStatus(by_precision=PREDICTED)

@@ -13,6 +13,7 @@ from llmi_server.engine.loading import LoadRequest, load_model, load_parts
 from llmi_server.engine.precision import choose_precision
 from llmi_server.errors import StartupError
 from llmi_server.model import files
+from llmi_server.model.weights import weight_bytes
 from llmi_testing.minilm import minilm
 from llmi_testing.models import small_model
 from llmi_testing.server import running_server
@@ -112,8 +113,8 @@ def test_a_gpu_is_told_that_eight_bits_are_for_a_processor():
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "modernbert"])
 def test_memory_is_foretold_with_one_byte_for_numbers_in_layers(family):
-    weights = files.weight_files(small_model(family, "fill-mask"))
-    all_float, all_bytes = files.weight_bytes(weights, 4), files.weight_bytes(weights, 1)
-    mixed = files.weight_bytes(weights, 4, 1)
+    tensors = files.read_tensors(files.weight_files(small_model(family, "fill-mask")))
+    all_float, all_bytes = weight_bytes(tensors, 4), weight_bytes(tensors, 1)
+    mixed = weight_bytes(tensors, 4, 1)
     assert all_bytes < mixed < all_float
     assert (all_float - mixed) % 3 == 0

@@ -14,6 +14,8 @@ from llmi_server.engine import loading
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.errors import StartupError
 from llmi_server.model import files
+from llmi_server.model.memory import Computing, MemoryNeeds
+from llmi_server.model.weights import Tensor
 from llmi_server.tasks.rerank import Rerank
 from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_testing.models import small_model
@@ -151,10 +153,10 @@ def test_too_little_memory_is_told_with_the_numbers_before_loading(model, monkey
     assert "set precision" not in found.next
 
 
-def test_what_fits_in_a_smaller_precision_is_named(model, monkeypatch):
-    needs = loading.MemoryNeeds(weights=files.weight_files(model), config={}, generates=False, more_bytes=None)
-    # As if the weights were of a size that matters.
-    monkeypatch.setattr(files, "weight_bytes", lambda _, table, layer: 100 * (table + 9 * layer) << 20)
+def test_what_fits_in_a_smaller_precision_is_named():
+    table = Tensor("embeddings", "F32", (100 << 10, 1 << 10))
+    layers = [Tensor(f"layer.{number}.up", "F32", (10 << 10, 1 << 10)) for number in range(90)]
+    needs = MemoryNeeds(tensors=(table, *layers), computing=Computing.OWN)
     watcher = Watching()
     for free, precision in ((3000, "bfloat16"), (2000, "int8")):
         with pytest.raises(StartupError) as caught:
@@ -165,7 +167,8 @@ def test_what_fits_in_a_smaller_precision_is_named(model, monkeypatch):
 
 
 def test_a_gpu_and_a_generator_do_not_compute_int8(model):
-    needs = loading.MemoryNeeds(weights=files.weight_files(model), config={}, generates=True, more_bytes=None)
+    tensors = files.read_tensors(files.weight_files(model))
+    needs = MemoryNeeds(tensors=tensors, computing=Computing.GENERATION)
     assert needs.choices(on_gpu=False) == (Precision.FLOAT32, Precision.BFLOAT16)
     assert Precision.INT8 not in needs.choices(on_gpu=True)
 

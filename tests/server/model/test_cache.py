@@ -45,7 +45,7 @@ def settings(hub, cache, model_dir, **extra):
 
 
 def weight_requests(hub):
-    return [seen for seen in hub.requests if seen.path.endswith("model.safetensors")]
+    return [seen for seen in hub.requests if seen.path.endswith("model.safetensors") and not seen.is_look]
 
 
 def test_the_files_live_in_the_cache_and_the_models_folder_leads_there(root, cache, tmp_path):

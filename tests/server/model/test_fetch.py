@@ -167,7 +167,7 @@ def test_a_branch_or_tag_becomes_its_commit(root, target):
 def test_a_cut_connection_is_resumed_where_it_broke(root, target):
     with hub_with(root, cut_after_bytes=100_000, cut_times=2) as hub:
         fetch(settings(hub, target, attempts=2))
-        ranges = [seen.range for seen in hub.requests if seen.path.endswith("model.safetensors")]
+        ranges = [seen.range for seen in hub.requests if seen.path.endswith("model.safetensors") and not seen.is_look]
     assert ranges == [None, "bytes=100000-", "bytes=200000-"]
     assert (target / "model.safetensors").read_bytes() == WEIGHTS
 
@@ -319,7 +319,7 @@ def test_the_token_is_never_sent_to_another_host(root, target, token_file):
         fetch(settings(hub, target, hub_token_file=token_file))
     assert hub.requests
     assert all(seen.authorization == f"Bearer {TOKEN}" for seen in hub.requests)
-    assert len(storage.requests) == 4
+    assert len([seen for seen in storage.requests if not seen.is_look]) == 4
     assert all(seen.authorization is None for seen in storage.requests)
 
 

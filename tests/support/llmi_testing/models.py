@@ -94,6 +94,20 @@ def make_small_model(folder: Path, architecture: Architecture, head: Head, *, se
     model.save_pretrained(folder)
 
 
+_WORDS = 30_522
+
+
+def medium_model(architecture: Architecture) -> Path:
+    """Return a cached fill-mask model of some 40 million random weights, enough to weigh."""
+    shape: dict[str, Any] = {"vocab_size": _WORDS}
+    if architecture == "distilbert":
+        shape |= {"dim": 512, "n_layers": 8, "n_heads": 8, "hidden_dim": 2048}
+    else:
+        shape |= {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 2048}
+    name = f"medium-{architecture}-1"
+    return cached_model(name, lambda folder: make_small_model(folder, architecture, "fill-mask", **shape))
+
+
 CAUSAL = ("llama", "qwen2", "qwen3", "mistral", "gpt2", "gemma2", "mamba")
 """Architectures that continue texts; the last two go other ways than the rest."""
 
