@@ -79,6 +79,9 @@ bench: $(READY) ## Measure the server against its peers, into docs/benchmarks.md
 bench-peers: $(READY) ## Install those peers, each into an environment of its own (5 GB in the cache folder)
 	PYTHONPATH=hack $(BIN)/python bench/peers.py
 
+bench-overload: $(READY) ## Measure what four times the load does to the server, and how long it takes to stop: 2 minutes
+	PYTHONPATH=tests/support $(BIN)/python bench/overload.py $(BENCH_ARGS)
+
 bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (long; BENCH_ARGS="edits --scale 0.1")
 	PYTHONPATH=tests/support $(BIN)/python bench/operator_scale.py $(BENCH_ARGS)
 
