@@ -15,6 +15,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11
 demo: $(READY) ## Serve models on a local cluster and ask them something
 	$(BIN)/python hack/demo.py
 
+demo-observability: $(READY) ## Watch models under load in a real Prometheus with rules and alerts, without a cluster
+	$(BIN)/python hack/demo_observability.py
+
 serve: $(READY) ## Run the model server alone, without Kubernetes, with a real embedding model
 	$(BIN)/python hack/serve.py
 
@@ -102,7 +105,7 @@ cluster-down: $(READY) ## Remove the cluster and all it made on this machine but
 	$(BIN)/python hack/cluster.py down
 
 help: ## List this
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
@@ -116,4 +119,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling demo serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help

@@ -76,6 +76,7 @@ class Monitored:
     servers: dict[str, RunningServer]
     engines: dict[str, SlowEngine]
     stand_in: StandIn
+    gpus: StandIn
     operator: OperatorMetrics
     load: Clients
     overload: Clients = field(default_factory=Clients)
@@ -131,13 +132,15 @@ def monitored_models() -> Iterator[Monitored]:
             )
             for name in MODELS[1:]
         }
-        stand_in = StandIn()
+        stand_in = StandIn({}, lambda name: not name.startswith("DCGM"))
+        gpus = StandIn(stand_in.series, lambda name: name.startswith("DCGM"))
         stack.callback(stand_in.close)
+        stack.callback(gpus.close)
         stand_in.series.update(healthy(MODELS) | {FIRST_GPU: 0})
         operator = OperatorMetrics()
         operator.start()
         stack.callback(operator.stop)
-        monitored = Monitored(process, servers, engines, stand_in, operator, load)
+        monitored = Monitored(process, servers, engines, stand_in, gpus, operator, load)
         stack.callback(load.stop)
         stack.callback(monitored.overload.stop)
         stack.callback(process.process.send_signal, signal.SIGCONT)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,19 +100,20 @@ class Growing:
 
 
 class StandIn:
-    """An exporter that tells what a test writes: of programs and devices that cannot be had there."""
+    """An exporter that tells those of a test's series that are its own: of what cannot be had there."""
 
-    def __init__(self) -> None:
-        self.series: dict[str, float | Growing] = {}
+    def __init__(self, series: dict[str, float | Growing], choose: Callable[[str], bool]) -> None:
+        self.series = series
+        self._choose = choose
         self._http = _listen(self._handler())
         self.port = int(self._http.server_address[1])
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        series = self.series
+        series, choose = self.series, self._choose
 
         class Handler(_Quiet):
             def do_GET(self) -> None:
-                text = "".join(f"{name} {float(value)}\n" for name, value in list(series.items()))
+                text = "".join(f"{name} {float(value)}\n" for name, value in list(series.items()) if choose(name))
                 self.answer(text.encode())
 
         return Handler

@@ -28,12 +28,11 @@ class Watched:
 def watched_models(folder: Path, *, port: int = 0) -> Iterator[Watched]:
     """Run everything while the block runs; ``port`` is Prometheus', any free one if 0."""
     with monitored_models() as models:
-        told = models.stand_in.port
         jobs = {
             "llminference": [model_target(name, one) for name, one in models.ports().items()],
             "llminference-operator": [operator_target(models.operator.port)],
-            "kube-state-metrics": [state_metrics_target(told)],
-            "dcgm-exporter": [gpu_target(told)],
+            "kube-state-metrics": [state_metrics_target(models.stand_in.port)],
+            "dcgm-exporter": [gpu_target(models.gpus.port)],
         }
         with running_stack(folder, jobs, port=port) as stack:
             yield Watched(models, stack)
