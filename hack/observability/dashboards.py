@@ -37,6 +37,12 @@ def _quantiles(name: str, where: str) -> tuple[Line, ...]:
     return tuple(Line(f"llminference:{name}:{share}{{{where}}}", share) for share in ("p50", "p95", "p99"))
 
 
+# Exemplars belong to the buckets themselves, not to what rules make of them.
+_TRACED = Line(
+    f"histogram_quantile(0.95, sum by (le) (rate(gen_ai_server_request_duration_seconds_bucket{{{_ONE}}}[5m])))",
+    "p95 with exemplars (bundled server)",
+    exemplars=True,
+)
 FLEET = Board(
     uid="llminference-fleet",
     title="LLMInference / Fleet",
@@ -234,14 +240,12 @@ MODEL = Board(
                     what="From the request to its whole answer.",
                     unit="s",
                     limit=5,
-                    exemplars=True,
-                    lines=_quantiles("request_seconds", _ONE),
+                    lines=(*_quantiles("request_seconds", _ONE), _TRACED),
                 ),
                 Graph(
                     title="Wait for the engine",
                     what="What of it is waiting.",
                     unit="s",
-                    exemplars=True,
                     lines=_quantiles("queue_seconds", _ONE),
                 ),
                 Graph(
@@ -249,7 +253,6 @@ MODEL = Board(
                     what="For models that answer word by word.",
                     unit="s",
                     limit=5,
-                    exemplars=True,
                     lines=_quantiles("first_token_seconds", _ONE),
                 ),
                 Graph(

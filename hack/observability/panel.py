@@ -20,6 +20,7 @@ class Line:
 
     query: str
     legend: str
+    exemplars: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,6 @@ class Graph:
     limit: float | None = None
     greatest: float | None = None
     stand_in: str = ""
-    exemplars: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def _draw_graph(graph: Graph) -> timeseries.Panel:
         panel.thresholds(_steps((None, "green"), (graph.limit, "red")))
     for letter, line in zip("ABCDEFGH", graph.lines, strict=False):
         query = prometheus.Dataquery().ref_id(letter).expr(line.query).legend_format(line.legend).range()
-        panel.with_target(query.exemplar(graph.exemplars))
+        panel.with_target(query.exemplar(line.exemplars))
     return panel
 
 
