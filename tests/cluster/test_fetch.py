@@ -97,7 +97,7 @@ def assert_start_is_told(cluster):
 
 
 def _with_memory(status):
-    return status if "memory" in status else None
+    return status if "measuredBytes" in status.get("memory", {}) else None
 
 
 def _memory_mebibytes(cluster, pod):
