@@ -1,8 +1,8 @@
 """What four times the load does to a server, and how long a drain takes: figures and ratios of one run.
 
-``make bench-overload BENCH_ARGS="--seconds 20 --times 4"`` starts a server of its own with one thread, and prints JSON. The
-load comes from the same machine, which should have another core for it and nothing else to do; the line ``load`` says
-what it had.
+``make bench-overload BENCH_ARGS="--seconds 20 --times 4"`` starts a server of its own with one thread, and prints JSON.
+The load comes from the same machine, which should have another core for it and nothing else to do; the line ``load``
+says what it had.
 """
 
 import argparse
