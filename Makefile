@@ -70,6 +70,9 @@ test-apiserver: $(READY) ## The operator against a real kube-apiserver
 test-faults: $(READY) ## All that goes wrong between the operator and the API server: 20 minutes
 	$(BIN)/python hack/run_tests.py faults
 
+test-telemetry: $(READY) ## Traces and logs through a real collector and a real search engine (needs Java and Maven)
+	$(BIN)/python hack/run_tests.py telemetry
+
 test-cluster: $(READY) ## The product on the local cluster
 	$(BIN)/python hack/run_tests.py cluster
 
@@ -119,4 +122,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-cluster soak images cluster deploy cluster-down help

@@ -156,6 +156,18 @@ def judge() -> Programs:
     )
 
 
+def collector() -> Programs:
+    """OpenTelemetry's collector, with the parts that deploy/observability/tracing and tests of it use."""
+    module = TOOLS_DIR / "otelcol"
+    return Programs(
+        Artifact("otelcol", key_of(module)),
+        "building the OpenTelemetry Collector",
+        module,
+        ("llminference.local/otelcol",),
+        ld_flags="-s -w",
+    )
+
+
 def find_go() -> str:
     """Find a Go that can build the modules."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import gobuild
 import monitoring
+import search_engine
 from deploy import up
 from mode import Mode
 from problems import MissingTool, NoDocker, Problem
@@ -40,6 +41,7 @@ TIERS = {
     "faults": ("tests/faults",),
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
+    "telemetry": ("tests/telemetry",),
     "soak": ("tests",),
 }
 NO_TESTS = 5
@@ -85,6 +87,9 @@ def _prepare(tier: str) -> None:
         _build(gobuild.kubernetes())
     if tier == "apiserver":
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
+    if tier == "telemetry":
+        _build(gobuild.kubernetes(), gobuild.collector())
+        run_steps([search_engine.step()])
     if tier == "cluster":
         up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
         _build(gobuild.helm(4), gobuild.helm(3))
