@@ -53,6 +53,7 @@ class Picture:
         behind: The operator has not looked at the present spec yet.
         phases: How long each phase of the latest start took.
         reasons: Why it scales and rolls out as it does, by the status' own block.
+        metrics: Which programs measure what the autoscaler goes by.
         cost: The status' block of that name; empty without a list of prices.
         advice: What a replica could do with less.
         notes: What could not be read.
@@ -76,6 +77,7 @@ class Picture:
     memory_predicted_bytes: int | None
     memory_measured_bytes: int | None
     reasons: Mapping[str, str]
+    metrics: str
     cost: Mapping[str, str]
     replicas: tuple[Replica, ...]
     events: tuple[Happening, ...]
@@ -110,6 +112,7 @@ def draw_picture(
         memory_predicted_bytes=memory.get("predictedBytes"),
         memory_measured_bytes=memory.get("measuredBytes"),
         reasons={name: because for name in _REASONED if (because := (status.get(name) or {}).get("because"))},
+        metrics=(status.get("scaling") or {}).get("source") or "",
         cost=status.get("cost") or {},
         replicas=tuple(_draw_replica(pod, now) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))),
         events=_draw_events(events, now),

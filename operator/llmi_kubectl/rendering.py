@@ -141,6 +141,8 @@ def _list_facts(picture: Picture) -> Iterable[tuple[str, str]]:
     if memory:
         yield "memory", memory
     yield from picture.reasons.items()
+    if picture.metrics:
+        yield "metrics", picture.metrics
     if picture.cost:
         yield "cost", _describe_cost(picture.cost)
 

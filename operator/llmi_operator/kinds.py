@@ -60,6 +60,9 @@ PLACED_POD = Kind(
 )  # fmt: skip
 """Everybody's pods that take room on a node. These two are read where an optional role allows it, never watched."""
 
+API_SERVICE = Kind("apiregistration.k8s.io", "v1", "apiservices", "APIService", selects_ours=False)
+"""Read by name where the same role allows it."""
+
 SERVICE_ACCOUNT = Kind("", "v1", "serviceaccounts", "ServiceAccount")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from llmi_api.readiness import ReadinessReport
+from llmi_operator.metric_sources import MetricSources
 from llmi_operator.prices import PriceList
 
 # 'Created new replica set "bert-5d8f9c7b6"', or 'ReplicaSet "bert-5d8f9c7b6" is progressing.'
@@ -358,6 +359,7 @@ class Observed:
         node_addresses: Where the nodes are reached, when a node port was asked for and they may be read.
         pricing: What it takes to say what it costs; None without a list of prices.
         budget: What its budget comes to; None when it has none.
+        metric_sources: Who serves autoscalers with numbers; None when that was not needed or may not be read.
     """
 
     now: datetime
@@ -375,6 +377,7 @@ class Observed:
     node_addresses: tuple[str, ...] = ()
     pricing: Pricing | None = None
     budget: BudgetState | None = None
+    metric_sources: MetricSources | None = None
 
     @property
     def newest_pods(self) -> tuple[PodState, ...]:

@@ -176,5 +176,6 @@ def test_every_right_is_used_and_none_is_missing(server, mode, tmp_path):
         finish_rollout(space, "bert-claim")
         eventually(all_rights_used, seconds=60)
     # The optional reader is tried and done without.
-    optional = {("", "nodes", "list"), ("", "pods", "list")}
+    registrations = ("apiregistration.k8s.io", "apiservices", "get")
+    optional = {("", "nodes", "list"), ("", "pods", "list"), registrations}
     assert asked(server, space.namespace)[1] <= (set() if CLUSTER_READER in mode.roles else optional)

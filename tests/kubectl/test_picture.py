@@ -42,12 +42,16 @@ def test_the_status_is_shown_in_its_own_words():
         "model": {"name": "google-bert/bert-large-uncased", "revision": "a" * 40},
         "startup": {"replica": "bert-1", "scheduled": "1s", "loaded": "2s", "fetchedBytes": 7},
         "memory": {"measuredBytes": 5},
-        "scaling": {"because": "4: 37 in flight, target 10 each"},
+        "scaling": {
+            "because": "4: 37 in flight, target 10 each",
+            "source": "requests in flight: prometheus-adapter in monitoring",
+        },
     }
     picture = draw_picture({**make_stored_body(), "status": status}, [pod()], [], NOW)
     assert (picture.ready, picture.reason, picture.behind) == ("1/1", "Serving", False)
     assert picture.phases == {"scheduled": "1s", "loaded": "2s"}
     assert picture.reasons == {"scaling": "4: 37 in flight, target 10 each"}
+    assert picture.metrics == "requests in flight: prometheus-adapter in monitoring"
     assert picture.memory_measured_bytes == 5
     (replica,) = picture.replicas
     assert (replica.name, replica.ready, replica.node, replica.version) == ("bert-1", True, "n1", "abc")

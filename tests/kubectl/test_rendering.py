@@ -112,6 +112,11 @@ def test_an_age_has_one_unit(seconds, text):
     assert describe_age(seconds) == text
 
 
+def test_the_program_that_measures_has_a_line():
+    metrics = "CPU: metrics-server in kube-system"
+    assert metrics in plain(render_status(picture(scaling={"source": metrics})))
+
+
 def test_a_cost_comes_with_its_arithmetic_and_an_unknown_one_with_what_is_missing():
     cost = {
         "perHour": "0.5000", "perMonthAtMin": "1", "perMonthAtMax": "2", "currency": "USD", "source": "mine",

@@ -81,6 +81,11 @@ class ScalingStatus(Model):
         description="What it was decided by, such as 4: 37 in flight, target 10 each. The numbers are of when it "
         "began to want so many replicas.",
     )
+    source: str | None = Field(
+        default=None,
+        max_length=512,
+        description="Which program measures what the autoscaler goes by, such as CPU: metrics-server in kube-system.",
+    )
 
 
 class CostStatus(Model):

@@ -7,6 +7,7 @@ from typing import Any
 from llmi_api.v1alpha1 import LLMInferenceStatus, ServiceType
 from llmi_operator.cluster.capacity import CapacityReader
 from llmi_operator.cluster.client import Cluster
+from llmi_operator.cluster.metric_sources import MetricSourceReader
 from llmi_operator.cluster.prices import PriceReader
 from llmi_operator.cluster.pulls import PullReader
 from llmi_operator.cluster.read import read_needs
@@ -24,7 +25,7 @@ MOST_WAITING = 3
 
 
 class Inspector:
-    """Nodes, others' pods, pods' events and the replicas themselves, each asked on demand."""
+    """Nodes, others' pods, pods' events, metrics APIs and the replicas themselves, each asked on demand."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Inspector:
         prices_file: str = "",
     ) -> None:
         self._capacity = CapacityReader(cluster, clock=clock)
+        self._metric_sources = MetricSourceReader(cluster, clock=clock)
         self._prices = PriceReader(prices_file, clock=clock)
         self._pulls = PullReader(cluster, clock=clock)
         self._readiness = ReadinessReader(notify, remind, clock=clock)
@@ -51,6 +53,8 @@ class Inspector:
             seen = replace(
                 seen, node_addresses=tuple(node.addresses[0] for node in nodes if node.ready and node.addresses)
             )
+        if resource.spec.autoscaling is not None:
+            seen = replace(seen, metric_sources=await self._metric_sources.read())
         return replace(seen, pricing=await self.look_at_prices())
 
     async def look_at_prices(self) -> Pricing | None:

@@ -10,12 +10,11 @@ from importlib.metadata import version
 
 from llmi_operator.cluster.client import ApiCluster
 from llmi_operator.errors import ClusterError, SettingsError
-from llmi_operator.kinds import CONFIG_MAP
+from llmi_operator.kinds import API_SERVICE, CONFIG_MAP
 from llmi_operator.logs import set_up_logging
 from llmi_operator.metrics_api.certificate import LIFETIME, Certificate, make_certificate, make_context
 from llmi_operator.metrics_api.front_proxy import CONFIG_NAME, CONFIG_NAMESPACE, FrontProxy, read_front_proxy
 from llmi_operator.metrics_api.registration import (
-    API_SERVICE,
     CLUSTER_ROLE,
     NAME,
     VERSIONS,

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmi_api import labels
-from llmi_operator.kinds import Kind
+from llmi_operator.kinds import API_SERVICE, Kind
+from llmi_operator.metric_sources import METRICS_ADAPTER
 from llmi_operator.metrics_api.documents import GROUP, VERSION
 
-API_SERVICE = Kind("apiregistration.k8s.io", "v1", "apiservices", "APIService", selects_ours=False)
 CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", selects_ours=False)
-NAME = "llminference-metrics-adapter"
+NAME = METRICS_ADAPTER
 """Of our Service, our account and our roles."""
 VERSIONS = ("v1beta1", VERSION)
 """All that there are: autoscalers take one for the whole group, so another's is in our way whichever it is."""

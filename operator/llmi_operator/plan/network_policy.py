@@ -7,13 +7,14 @@ from llmi_api.launch import HTTP_PORT
 from llmi_api.v1alpha1 import LLMInferenceSpec
 from llmi_api.v1alpha1.model_source import ModelSource
 from llmi_api.v1alpha1.network import AllowedPeer
+from llmi_operator.metric_sources import METRICS_ADAPTER
 from llmi_operator.parse import Resource
 from llmi_operator.plan.names import make_metadata, make_selector
 from llmi_operator.settings import ServerDefaults
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 OPERATOR_LABELS = {"app.kubernetes.io/name": "llminference-operator"}
-ADAPTER_LABELS = {"app.kubernetes.io/name": "llminference-metrics-adapter"}
+ADAPTER_LABELS = {"app.kubernetes.io/name": METRICS_ADAPTER}
 # OpenShift's DNS pods listen on the second one, and a policy sees the pod's port.
 DNS_PORTS = (53, 5353)
 # DNS is asked inside: in pods, or at an address of a node or of its own (link-local on many clusters).

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llmi_api import labels
-from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.readiness import Stage
 from llmi_api.v1alpha1 import Reason, ServiceType
 from llmi_operator.observed import Observed, PodState, Refusal
 from llmi_operator.plan.model import describe_source
 from llmi_operator.status.attention import is_waiting
+from llmi_operator.status.blindness import find_blindness
 from llmi_operator.status.budget import find_budget_notice
 from llmi_operator.status.finding import Finding, Outlook, quote_words
 from llmi_operator.status.fitting import warn_of_memory
@@ -20,10 +20,6 @@ from llmi_operator.status.pods import Situation, find_pod_fault
 from llmi_operator.status.progress import describe_amount, describe_progress, describe_rate
 from llmi_operator.status.reports import read_fetch
 
-METRICS_GRACE_SECONDS = 120
-"""A new autoscaler is blind until the first metrics arrive."""
-PODS_METRIC_FAILED = "FailedGetPodsMetric"
-METRICS_ADAPTER_STEP = "install a custom metrics API, such as ours (kubectl apply -k deploy/metrics-adapter)"
 FORBIDDEN = 403
 BREAKDOWN = 500
 PROGRESS_RECHECK_SECONDS = 5
@@ -311,7 +307,7 @@ RULES: tuple[Rule, ...] = (
 
 def _find_notice(observed: Observed, situation: Situation) -> Finding | None:
     """What its owner should know although every replica answers."""
-    finders = (_find_missing_api, _find_stray_revision, _find_pending_address, _find_blindness, find_budget_notice)
+    finders = (_find_missing_api, _find_stray_revision, _find_pending_address, find_blindness, find_budget_notice)
     return next(filter(None, (find(observed, situation) for find in finders)), None)
 
 
@@ -354,42 +350,6 @@ def _find_pending_address(observed: Observed, situation: Situation) -> Finding |
         "Waiting for a load balancer address; inside the cluster the URL answers: "
         "without a load balancer here, use spec.service.type NodePort or ClusterIP.",
         Outlook.FINE,
-    )
-
-
-def _find_blindness(observed: Observed, situation: Situation) -> Finding | None:
-    active = observed.autoscaler and observed.autoscaler.conditions.get("ScalingActive")
-    if not active or active.since is None:
-        return None
-    if active.status != "False":
-        return _find_deaf_queue(observed, situation)
-    if "Metric" not in active.reason:
-        return None
-    blind = (observed.now - active.since).total_seconds()
-    if blind < METRICS_GRACE_SECONDS:
-        return Finding(Reason.SERVING, "", Outlook.FINE, recheck_seconds=METRICS_GRACE_SECONDS - blind + 1)
-    step = METRICS_ADAPTER_STEP if active.reason == PODS_METRIC_FAILED else "install metrics-server"
-    return Finding(
-        Reason.AUTOSCALER_BLIND,
-        f"The autoscaler gets no metrics, so the number of replicas stays ({quote_words(active.message)}): "
-        f"{step}, or set spec.replicas in place of spec.autoscaling.",
-        Outlook.FAULT,
-    )
-
-
-def _find_deaf_queue(observed: Observed, situation: Situation) -> Finding | None:
-    """The autoscaler works by other targets, and is told nothing of the requests in flight."""
-    autoscaling, autoscaler = situation.resource.spec.autoscaling, observed.autoscaler
-    wanted = autoscaling is not None and autoscaling.targets.in_flight_per_replica is not None
-    if not wanted or autoscaler is None or not autoscaler.readings:
-        return None
-    if any(reading.metric == IN_FLIGHT_METRIC for reading in autoscaler.readings):
-        return None
-    return Finding(
-        Reason.AUTOSCALER_BLIND,
-        "The autoscaler is told nothing of requests in flight and goes by its other targets: "
-        f"{METRICS_ADAPTER_STEP}, or remove spec.autoscaling.targets.inFlightPerReplica.",
-        Outlook.FAULT,
     )
 
 

@@ -7,18 +7,29 @@ from llmi_api.v1alpha1 import LLMInferenceStatus, ScalingStatus
 from llmi_api.v1alpha1.scaling import Autoscaling, AutoscalingTargets
 from llmi_operator.observed import AutoscalerState, Observed, Reading
 from llmi_operator.parse import Resource
+from llmi_operator.status.metric_sources import describe_sources
 
 _RESOURCES = {"cpu": "CPU", "memory": "memory"}
 
 
 def compute_scaling(resource: Resource, observed: Observed, previous: LLMInferenceStatus) -> ScalingStatus | None:
-    """Say how many replicas the autoscaler wants and why, as of when it began to want so many.
+    """Say how many replicas the autoscaler wants and why, as of when it began to want so many, and who measures.
 
     Loads change all the time; the sentence does not, or the status would be written with each of their changes.
     """
-    autoscaling, autoscaler = resource.spec.autoscaling, observed.autoscaler
+    autoscaling = resource.spec.autoscaling
     if autoscaling is None:
         return None
+    decided = _decide(resource, autoscaling, observed, previous)
+    if decided is None:
+        return None
+    return decided.model_copy(update={"source": describe_sources(autoscaling, observed.metric_sources)})
+
+
+def _decide(
+    resource: Resource, autoscaling: Autoscaling, observed: Observed, previous: LLMInferenceStatus
+) -> ScalingStatus | None:
+    autoscaler = observed.autoscaler
     before = previous.scaling if previous.observed_generation == resource.generation else None
     if autoscaler is None or not autoscaler.desired:
         return before

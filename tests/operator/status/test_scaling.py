@@ -4,6 +4,7 @@ import pytest
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.v1alpha1 import LLMInferenceStatus
+from llmi_operator.metric_sources import CUSTOM, METRICS_ADAPTER, RESOURCE, MetricSource
 from llmi_operator.observed import AutoscalerState, Reading
 from llmi_operator.status.scaling import compute_scaling
 from llmi_testing.inference import make_resource
@@ -11,15 +12,17 @@ from llmi_testing.observations import observed
 
 NOTHING = LLMInferenceStatus()
 TARGETS = {"cpuPercent": 70, "memoryPercent": 80, "inFlightPerReplica": 10}
+SERVER = MetricSource("metrics-server", "kube-system")
+PROMETHEUS = MetricSource("prometheus-adapter", "monitoring")
 METRICS = {"cpu": "cpu", "memory": "memory", "queue": IN_FLIGHT_METRIC}
 
 
-def judge(current, desired, previous=NOTHING, *, generation=1, targets=TARGETS, **averages):
+def judge(current, desired, previous=NOTHING, *, generation=1, targets=TARGETS, sources=None, **averages):
     autoscaling = {"minReplicas": 1, "maxReplicas": 6, "targets": targets, "scaleDownDelaySeconds": 90}
     readings = tuple(Reading(METRICS[name], Decimal(str(average))) for name, average in averages.items())
     state = AutoscalerState({}, current, desired, readings)
     resource = make_resource(generation=generation, autoscaling=autoscaling)
-    return compute_scaling(resource, observed(autoscaler=state), previous)
+    return compute_scaling(resource, observed(autoscaler=state, metric_sources=sources), previous)
 
 
 def told(scaling, generation=1):
@@ -59,6 +62,42 @@ def test_nothing_is_said_before_anything_was_measured():
     assert judge(1, 1) is None
     assert judge(1, 0, queue=5) is None
     assert judge(1, 1, targets={"cpuPercent": 70}, queue=5) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "sources", "words"),
+    [
+        ({"cpuPercent": 70}, {RESOURCE: SERVER}, "CPU: metrics-server in kube-system"),
+        ({"cpuPercent": 70, "memoryPercent": 80}, {RESOURCE: SERVER}, "CPU and memory: metrics-server in kube-system"),
+        (
+            {"inFlightPerReplica": 10, "memoryPercent": 80},
+            {RESOURCE: SERVER, CUSTOM: MetricSource(METRICS_ADAPTER, "llminference-system")},
+            "requests in flight: our adapter (llminference-metrics-adapter in llminference-system); "
+            "memory: metrics-server in kube-system",
+        ),
+        ({"inFlightPerReplica": 10}, {CUSTOM: PROMETHEUS}, "requests in flight: prometheus-adapter in monitoring"),
+        (
+            {"inFlightPerReplica": 10},
+            {CUSTOM: MetricSource("prometheus-adapter", "monitoring", "no endpoints")},
+            "requests in flight: prometheus-adapter in monitoring, which does not answer",
+        ),
+        ({"inFlightPerReplica": 10}, {}, "requests in flight: nobody serves custom.metrics.k8s.io"),
+        (
+            {"inFlightPerReplica": 10},
+            None,
+            "requests in flight: whatever serves custom.metrics.k8s.io "
+            "(the role in deploy/cluster-reader lets the operator name it)",
+        ),
+    ],
+)
+def test_it_names_the_program_that_measures(targets, sources, words):
+    assert judge(2, 2, targets=targets, sources=sources, cpu=70, memory=80, queue=10).source == words
+
+
+def test_another_program_is_named_although_the_number_stays():
+    first = judge(3, 4, queue=12)
+    second = judge(4, 4, told(first), sources={CUSTOM: PROMETHEUS, RESOURCE: SERVER}, queue=9)
+    assert (second.because, first.source == second.source) == (first.because, False)
 
 
 def test_without_autoscaling_there_is_nothing_to_say():
