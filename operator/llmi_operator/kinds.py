@@ -69,6 +69,7 @@ DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionB
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 POD_MONITOR = Kind("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor", optional=True)
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", optional=True)
 CLAIM_TEMPLATE = Kind("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", optional=True)
 
 CHILDREN = (
@@ -80,6 +81,7 @@ CHILDREN = (
     SERVICE,
     DEPLOYMENT,
     AUTOSCALER,
+    SCALED_OBJECT,
     DISRUPTION_BUDGET,
     POD_MONITOR,
 )

@@ -6,9 +6,11 @@ from typing import Any
 
 CUSTOM = "custom.metrics.k8s.io"
 RESOURCE = "metrics.k8s.io"
+EXTERNAL = "external.metrics.k8s.io"
 REGISTRATIONS = {
     CUSTOM: (f"v1beta2.{CUSTOM}", f"v1beta1.{CUSTOM}"),
     RESOURCE: (f"v1beta1.{RESOURCE}",),
+    EXTERNAL: (f"v1beta1.{EXTERNAL}",),
 }
 """The APIServices of each group, the version that autoscalers prefer first."""
 METRICS_ADAPTER = "llminference-metrics-adapter"

@@ -359,6 +359,7 @@ class Observed:
         node_addresses: Where the nodes are reached, when a node port was asked for and they may be read.
         pricing: What it takes to say what it costs; None without a list of prices.
         budget: What its budget comes to; None when it has none.
+        scaled_object: What KEDA says of the ScaledObject, and since when there is one; None when there is none.
         metric_sources: Who serves autoscalers with numbers; None when that was not needed or may not be read.
     """
 
@@ -377,6 +378,7 @@ class Observed:
     node_addresses: tuple[str, ...] = ()
     pricing: Pricing | None = None
     budget: BudgetState | None = None
+    scaled_object: ConditionState | None = None
     metric_sources: MetricSources | None = None
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
-from llmi_api.metric_names import RUNNING_METRIC, WAITING_METRIC
+from llmi_api.metric_names import IN_FLIGHT_METRIC, RUNNING_METRIC, WAITING_METRIC
 
 OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "page", "other"})
 INFERENCE = {
@@ -55,6 +55,9 @@ class Telemetry:
         )
         self.requests_running = self._gauge(RUNNING_METRIC, "Requests that the engine has begun.")
         self.requests_waiting = self._gauge(WAITING_METRIC, "Requests that wait for the engine.")
+        self.requests_in_flight = self._gauge(
+            IN_FLIGHT_METRIC, "Both together, for autoscalers that ask for one number."
+        )
         self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
         self.batch_size = self._histogram("llmi_batch_size", "Texts in a batch.", _SIZES)
         self.kv_cache_usage = self._gauge("llmi_kv_cache_usage_ratio", "Share of the keys' and values' memory in use.")
@@ -99,6 +102,12 @@ class Telemetry:
         if (name := INFERENCE.get(operation)) is not None:
             error = str(code) if code >= _FIRST_ERROR else ""
             self.duration.labels(name, self._model_name, error).observe(seconds, _given(exemplar))
+
+    def requests_counted(self, *, running: int, waiting: int) -> None:
+        """Show how many requests the engine has begun, and how many wait for it."""
+        self.requests_running.set(running)
+        self.requests_waiting.set(waiting)
+        self.requests_in_flight.set(running + waiting)
 
     def request_begun(self, *, waited_seconds: float, exemplar: Exemplar = None) -> None:
         """Count a request that the engine begins."""

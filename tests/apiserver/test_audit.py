@@ -28,24 +28,28 @@ NOW = "2026-01-01T00:00:00Z"
 CACHED = {"id": "google-bert/bert-large-uncased", "cache": {"size": "1Gi", "retention": "Delete"}}
 CHECKED_ELSEWHERE = {(labels.GROUP, f"{labels.PLURAL}/finalizers", "update")}
 """No request: the plug-in OwnerReferencesPermissionEnforcement asks for it when a child names its owner."""
-POD_MONITORS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "scope": "Namespaced",
-        "names": {"kind": "PodMonitor", "plural": "podmonitors", "singular": "podmonitor"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
+
+
+def make_type(group: str, version: str, plural: str, kind: str) -> dict[str, Any]:
+    """Make a type of objects that may look like anything."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
+        },
+    }
+
+
+OPTIONAL_TYPES = (
+    make_type("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor"),
+    make_type("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
+)
 
 Right = tuple[str, str, str]
 
@@ -62,10 +66,10 @@ class Mode:
 
 @pytest.fixture(scope="module")
 def server():
-    """A control plane where owners need a right of their own, and where PodMonitors are known."""
+    """A control plane where owners need a right of their own, and where PodMonitors and ScaledObjects are known."""
     plugins = ("OwnerReferencesPermissionEnforcement",)
     with ApiServer(controllers=True, scheduler=True, audit=True, plugins=plugins) as server:
-        server.kubectl("apply", "-f", "-", stdin=json.dumps(POD_MONITORS))
+        server.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in OPTIONAL_TYPES))
         server.kubectl("apply", "-k", str(ROOT / "deploy" / "crd"))
         server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         yield server

@@ -12,6 +12,7 @@ PROMISED = {
     "gen_ai_server_time_per_output_token_seconds": "histogram",
     "llmi_requests_running": "gauge",
     "llmi_requests_waiting": "gauge",
+    "llmi_requests_in_flight": "gauge",
     "llmi_kv_cache_usage_ratio": "gauge",
     "llmi_requests": "counter",
     "llmi_tokens": "counter",
@@ -95,3 +96,10 @@ def test_openmetrics_carries_exemplars_and_the_older_format_none():
     content, media_type = measured().exposition()
     assert media_type == "text/plain; version=0.0.4; charset=utf-8"
     assert b"trace_id" not in content
+
+
+def test_what_runs_and_what_waits_is_in_flight():
+    telemetry = Telemetry()
+    telemetry.requests_counted(running=3, waiting=9)
+    found = {name: telemetry.registry.get_sample_value(f"llmi_requests_{name}") for name in ("running", "in_flight")}
+    assert found == {"running": 3, "in_flight": 12}

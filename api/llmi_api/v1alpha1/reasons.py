@@ -24,9 +24,10 @@ class Explanation:
 WELL = {
     Reason.SERVING: Explanation("All replicas of this generation answer.", "", "Nothing."),
     Reason.SCALED_TO_ZERO: Explanation(
-        "`spec.replicas` is 0.",
+        "`spec.replicas` is 0; or KEDA has taken the last replica away, by `spec.autoscaling.minReplicas: 0`.",
         "Nothing answers, as asked for: set spec.replicas to 1 or more to serve.",
-        "Set `spec.replicas` to 1 or more.",
+        "Set `spec.replicas` to 1 or more; where KEDA starts one, send a request through what wakes it "
+        "([scaling.md](scaling.md#to-zero)).",
     ),
     Reason.PAUSED: Explanation(
         "`spec.paused` is true: the operator changes nothing for this resource.",

@@ -19,6 +19,7 @@ from llmi_operator.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     NETWORK_POLICY,
+    SCALED_OBJECT,
     SERVICE_ACCOUNT,
     Kind,
 )
@@ -79,7 +80,9 @@ async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: P
         # Without the hand-over, applying the Deployment would drop the replicas to 1.
         applying.result.note(error)
         return applying.result
-    await applying.apply_all(others)
+    await applying.apply_all(child for child in others if child["kind"] != SCALED_OBJECT.name)
+    # KEDA's webhook looks at what the Deployment requests, and refuses the other order.
+    await applying.apply_all(child for child in others if child["kind"] == SCALED_OBJECT.name)
     return applying.result
 
 

@@ -21,8 +21,9 @@ from llmi_operator.status.reports import read_report
 from llmi_operator.store import REPLICAS_OWNERS, Key, Store
 
 _Body = Mapping[str, Any]
-# The controller of HorizontalPodAutoscalers runs in this process; KEDA works through it.
-_AUTOSCALERS = frozenset({HANDOVER_MANAGER, "kube-controller-manager/scale", "kube-controller-manager"})
+# KEDA has the controller of HorizontalPodAutoscalers scale, which runs in kube-controller-manager; but from and to zero
+# it scales itself.
+_AUTOSCALERS = frozenset({HANDOVER_MANAGER, "kube-controller-manager/scale", "kube-controller-manager", "keda/scale"})
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

@@ -1,12 +1,14 @@
 """Stored objects → Observed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_operator.cluster.ownership import is_controlled_by
-from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SERVICE
+from llmi_operator.kinds import AUTOSCALER, DEPLOYMENT, MOUNT_EVENT, POD, SCALED_OBJECT, SERVICE
 from llmi_operator.observed import (
     AutoscalerState,
     ConditionState,
@@ -34,13 +36,15 @@ def read_observed(
     store: Store, key: Key, uid: str, *, now: datetime, refusals: tuple[Refusal, ...] = (), pin: str | None = None
 ) -> Observed:
     """Everything about one resource's children and pods that status depends on."""
-    deployment, service, autoscaler = (_owned(store.get(kind, key), uid) for kind in (DEPLOYMENT, SERVICE, AUTOSCALER))
+    deployment, service, scaled = (_owned(store.get(kind, key), uid) for kind in (DEPLOYMENT, SERVICE, SCALED_OBJECT))
+    autoscaler = _find_autoscaler(store, key, uid, scaled)
     mount_failures = _read_mount_failures(store.children(MOUNT_EVENT, key))
     return Observed(
         now=now,
         deployment=read_deployment(deployment) if deployment else None,
         service=_read_service(service) if service else None,
         autoscaler=_read_autoscaler(autoscaler) if autoscaler else None,
+        scaled_object=_read_scaled_object(scaled) if scaled else None,
         pods=tuple(_read_pod(body, mount_failures) for body in store.children(POD, key)),
         refusals=refusals,
         pin=pin,
@@ -49,6 +53,20 @@ def read_observed(
 
 def _owned(body: _Body | None, uid: str) -> _Body | None:
     return body if body is not None and is_controlled_by(body, uid) else None
+
+
+def _find_autoscaler(store: Store, key: Key, uid: str, scaled_object: _Body | None) -> _Body | None:
+    """Ours, or the one that KEDA has made of the ScaledObject: it bears the ScaledObject's labels, and so is known."""
+    if scaled_object is None:
+        return _owned(store.get(AUTOSCALER, key), uid)
+    owner = scaled_object["metadata"]["uid"]
+    return next((body for body in store.children(AUTOSCALER, key) if is_controlled_by(body, owner)), None)
+
+
+def _read_scaled_object(body: _Body) -> ConditionState:
+    """Its condition Ready, of which KEDA does not say since when; the object's own age will do."""
+    ready = _read_conditions(body).get("Ready") or ConditionState("Unknown", "", "", None)
+    return replace(ready, since=_read_time(body["metadata"].get("creationTimestamp")))
 
 
 def read_deployment(body: _Body) -> DeploymentState:
@@ -87,12 +105,17 @@ def _read_autoscaler(body: _Body) -> AutoscalerState:
 
 def _read_metric(item: _Body) -> Reading | None:
     """One of the autoscaler's measurements; None for one that it could not make, of which the type is empty."""
-    resource, pods = item.get("containerResource") or {}, item.get("pods") or {}
-    percent, average = resource.get("current", {}).get("averageUtilization"), pods.get("current", {})
+    resource, counted = item.get("containerResource") or {}, item.get("pods") or item.get("external") or {}
+    percent, average = resource.get("current", {}).get("averageUtilization"), counted.get("current", {})
     if percent is not None:
         return Reading(resource["name"], Decimal(percent))
     amount = parse_quantity(average.get("averageValue"))
-    return Reading(pods["metric"]["name"], amount) if amount is not None else None
+    return Reading(_read_metric_name(counted["metric"]["name"]), amount) if amount is not None else None
+
+
+def _read_metric_name(name: str) -> str:
+    """KEDA puts the number and the kind of the trigger before it."""
+    return IN_FLIGHT_METRIC if name.endswith(IN_FLIGHT_METRIC) else name
 
 
 def _read_mount_failures(events: list[dict[str, Any]]) -> dict[str, str]:

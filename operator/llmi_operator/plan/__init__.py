@@ -21,6 +21,7 @@ from llmi_operator.plan.pod import build_pod_template
 from llmi_operator.plan.pod_monitor import build_pod_monitor
 from llmi_operator.plan.replicas import ReplicasOwner, decide_replicas
 from llmi_operator.plan.rollout import LiveRollout, RolloutDecision, Room, decide_rollout, make_strategy
+from llmi_operator.plan.scaled_object import build_scaled_object
 from llmi_operator.plan.service import build_service
 from llmi_operator.plan.service_account import build_service_account
 from llmi_operator.settings import ServerDefaults
@@ -132,7 +133,8 @@ def _build_surroundings(
 def _build_attendants(resource: Resource, replicas: int | None) -> Iterator[Manifest]:
     """What looks after the pods once they run."""
     if resource.spec.autoscaling is not None:
-        yield build_autoscaler(resource, resource.spec.autoscaling)
+        build = build_scaled_object if resource.spec.autoscaling.uses_keda else build_autoscaler
+        yield build(resource, resource.spec.autoscaling)
     if wants_disruption_budget(resource.spec, replicas):
         yield build_disruption_budget(resource)
     if resource.spec.observability.metrics.pod_monitor:

@@ -12,7 +12,7 @@ SCALE_DOWN_PERIOD_SECONDS = 60
 
 
 def build_autoscaler(resource: Resource, autoscaling: Autoscaling) -> dict[str, Any]:
-    """Build the autoscaler: up at once, down one replica a minute after the load stayed low."""
+    """Build the autoscaler."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -22,21 +22,26 @@ def build_autoscaler(resource: Resource, autoscaling: Autoscaling) -> dict[str, 
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _build_metrics(autoscaling),
-            "behavior": {
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 0,
-                    "selectPolicy": "Max",
-                    "policies": [
-                        {"type": "Percent", "value": 100, "periodSeconds": SCALE_UP_PERIOD_SECONDS},
-                        {"type": "Pods", "value": 2, "periodSeconds": SCALE_UP_PERIOD_SECONDS},
-                    ],
-                },
-                "scaleDown": {
-                    "stabilizationWindowSeconds": autoscaling.scale_down_delay_seconds,
-                    "selectPolicy": "Max",
-                    "policies": [{"type": "Pods", "value": 1, "periodSeconds": SCALE_DOWN_PERIOD_SECONDS}],
-                },
-            },
+            "behavior": build_behavior(autoscaling),
+        },
+    }
+
+
+def build_behavior(autoscaling: Autoscaling) -> dict[str, Any]:
+    """Build how fast it goes: up at once, down one replica a minute after the load stayed low."""
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": SCALE_UP_PERIOD_SECONDS},
+                {"type": "Pods", "value": 2, "periodSeconds": SCALE_UP_PERIOD_SECONDS},
+            ],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": autoscaling.scale_down_delay_seconds,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": SCALE_DOWN_PERIOD_SECONDS}],
         },
     }
 

@@ -15,6 +15,8 @@ from llmi_operator.settings import ServerDefaults
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 OPERATOR_LABELS = {"app.kubernetes.io/name": "llminference-operator"}
 ADAPTER_LABELS = {"app.kubernetes.io/name": METRICS_ADAPTER}
+KEDA_NAMESPACE = "keda"
+KEDA_LABELS = {"app": "keda-operator"}
 # OpenShift's DNS pods listen on the second one, and a policy sees the pod's port.
 DNS_PORTS = (53, 5353)
 # DNS is asked inside: in pods, or at an address of a node or of its own (link-local on many clusters).
@@ -49,13 +51,12 @@ def _allow_callers(spec: LLMInferenceSpec, defaults: ServerDefaults) -> dict[str
     rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": HTTP_PORT}]}
     if access is None or access.allow_from is None:
         return rule
-    ours = [OPERATOR_LABELS]
+    own = {NAMESPACE_LABEL: defaults.operator_namespace}
+    helpers = [_select(OPERATOR_LABELS, own)]
     if scaling is not None and scaling.targets.in_flight_per_replica is not None:
-        ours.append(ADAPTER_LABELS)
-    namespace = {NAMESPACE_LABEL: defaults.operator_namespace}
-    return rule | {
-        "from": [*(_to_peer(peer) for peer in access.allow_from), *(_select(labels, namespace) for labels in ours)]
-    }
+        keda = _select(KEDA_LABELS, {NAMESPACE_LABEL: KEDA_NAMESPACE})
+        helpers.append(keda if scaling.uses_keda else _select(ADAPTER_LABELS, own))
+    return rule | {"from": [*(_to_peer(peer) for peer in access.allow_from), *helpers]}
 
 
 def _to_peer(peer: AllowedPeer) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Who decides how many replicas run, and how that right changes hands.
 
-While autoscaling is off, our Deployment manifest carries ``replicas``. While it is on, the manifest must not: the
-autoscaler owns the number. But server-side apply removes a field that its only owner stops sending, and the API
-server then fills in 1. So at the switch another field manager takes the number over first, at its present value, and
-only then the manifest drops it; a later pass raises what is below the minimum. Where autoscaling is switched off and
-nobody says a number, the one that the autoscaler left stays: the load that it followed has not gone.
+While autoscaling is off, our Deployment manifest carries ``replicas``. While it is on, be it Kubernetes' own or KEDA's,
+the manifest must not: the autoscaler owns the number. But server-side apply removes a field that its only owner stops
+sending, and the API server then fills in 1. So at the switch another field manager takes the number over first, at its
+present value, and only then the manifest drops it; a later pass raises what is below the minimum. Where autoscaling is
+switched off and nobody says a number, the one that the autoscaler left stays: the load that it followed has not gone.
 """
 
 from dataclasses import dataclass
@@ -51,8 +51,9 @@ def decide_replicas(spec: LLMInferenceSpec, *, live: int | None, owner: Replicas
         return ReplicaDecision(in_manifest=DEFAULT_REPLICAS if spec.replicas is None else spec.replicas)
     least = spec.autoscaling.min_replicas
     if live is None:
-        # A new Deployment begins with the minimum; the next pass hands the number over.
-        return ReplicaDecision(in_manifest=None if least == DEFAULT_REPLICAS else least)
+        # A new Deployment begins with the minimum; the next pass hands the number over. Where that is 0 it begins with
+        # one all the same, which shows that the model works before KEDA takes it away.
+        return ReplicaDecision(in_manifest=None if least <= DEFAULT_REPLICAS else least)
     if owner is ReplicasOwner.OPERATOR:
         # At its present value, even below the minimum: more replicas now would be ones of the version before this spec.
         return ReplicaDecision(in_manifest=None, hand_over=live)

@@ -162,7 +162,7 @@ def _count(observed: Observed) -> str:
 def _wanted(resource: Resource) -> int:
     spec = resource.spec
     if spec.autoscaling is not None:
-        return spec.autoscaling.min_replicas
+        return max(spec.autoscaling.min_replicas, 1)
     return 1 if spec.replicas is None else spec.replicas
 
 

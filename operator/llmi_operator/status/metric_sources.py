@@ -1,8 +1,9 @@
 """Which program measures what an autoscaler goes by, and what to do where none does."""
 
+from llmi_api.launch import HTTP_PORT
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.v1alpha1.scaling import Autoscaling
-from llmi_operator.metric_sources import CUSTOM, RESOURCE, MetricSource, MetricSources
+from llmi_operator.metric_sources import CUSTOM, EXTERNAL, RESOURCE, MetricSource, MetricSources
 from llmi_operator.status.finding import quote_words
 
 GRANT = "the role in deploy/cluster-reader lets the operator name it"
@@ -15,7 +16,7 @@ def describe_sources(autoscaling: Autoscaling, sources: MetricSources | None) ->
     targets = autoscaling.targets
     parts = []
     if targets.in_flight_per_replica is not None:
-        parts.append(f"requests in flight: {_name(sources, CUSTOM)}")
+        parts.append(f"requests in flight: {_name_keda(sources) if autoscaling.uses_keda else _name(sources, CUSTOM)}")
     measured = {"CPU": targets.cpu_percent, "memory": targets.memory_percent}
     resources = " and ".join(word for word, target in measured.items() if target is not None)
     if resources:
@@ -41,6 +42,17 @@ def advise_on_in_flight(sources: MetricSources | None) -> str:
     )
 
 
+def advise_on_keda(name: str, sources: MetricSources | None) -> str:
+    """What to do where KEDA does not tell requests in flight."""
+    source = (sources or {}).get(EXTERNAL)
+    if source is not None and source.fault:
+        return _see_to(source, EXTERNAL)
+    return (
+        f"see kubectl describe scaledobject {name}, and let KEDA's operator reach the replicas at port {HTTP_PORT} "
+        "(spec.access.allowFrom, unless it is in the namespace keda)"
+    )
+
+
 def advise_on_resources(sources: MetricSources | None) -> str:
     """What to do where CPU or memory is not told."""
     source = (sources or {}).get(RESOURCE)
@@ -54,6 +66,14 @@ def advise_on_resources(sources: MetricSources | None) -> str:
 def _see_to(source: MetricSource, group: str) -> str:
     words = quote_words(source.fault, 200)
     return f"see to {source.words}, which is registered for {group} and does not answer ({words})"
+
+
+def _name_keda(sources: MetricSources | None) -> str:
+    source = (sources or {}).get(EXTERNAL)
+    if source is None:
+        return "KEDA, which asks the replicas"
+    fault = ", which does not answer" if source.fault else ", which asks the replicas"
+    return f"KEDA ({source.words}){fault}"
 
 
 def _name(sources: MetricSources | None, group: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from llmi_api import labels
 from llmi_api.readiness import Stage
 from llmi_api.v1alpha1 import Reason, ServiceType
+from llmi_api.v1alpha1.scaling import WakeUp
 from llmi_operator.observed import Observed, PodState, Refusal
 from llmi_operator.plan.model import describe_source
 from llmi_operator.status.attention import is_waiting
@@ -28,8 +29,9 @@ WAITING_RECHECK_SECONDS = 6
 SHORT_COMMIT = 12
 _API_FIELDS = {
     "PodMonitor": "set spec.observability.metrics.podMonitor to false",
-    "ScaledObject": "choose another spec.autoscaling",
+    "ScaledObject": "set spec.autoscaling.backend to hpa and minReplicas to 1 or more",
 }
+_API_BRINGERS = {"ScaledObject": "KEDA"}
 
 _RUNTIME_CLASS = re.compile(r"RuntimeClass \"([^\"]+)\" not found")
 
@@ -116,10 +118,15 @@ def rule_no_device_claims(observed: Observed, _: Situation) -> Finding | None:
 
 def rule_scaled_to_zero(observed: Observed, situation: Situation) -> Finding | None:
     """Nothing was asked to run."""
-    if situation.resource.spec.replicas != 0:
+    autoscaling, deployment = situation.resource.spec.autoscaling, observed.deployment
+    to_zero = autoscaling is not None and autoscaling.min_replicas == 0
+    asleep = to_zero and deployment is not None and deployment.wanted == 0
+    if situation.resource.spec.replicas != 0 and not asleep:
         return None
-    if observed.deployment is not None and observed.deployment.total > 0:
+    if deployment is not None and deployment.total > 0:
         return Finding(Reason.SCALING, "The last replicas are being stopped.", Outlook.PROGRESS)
+    if autoscaling is not None and autoscaling.wake_up is not None:
+        return _find_missing_api(observed, situation) or _describe_sleep(autoscaling.wake_up)
     return Finding(
         Reason.SCALED_TO_ZERO, "Nothing answers, as asked for: set spec.replicas to 1 or more to serve.", Outlook.FINE
     )
@@ -311,13 +318,23 @@ def _find_notice(observed: Observed, situation: Situation) -> Finding | None:
     return next(filter(None, (find(observed, situation) for find in finders)), None)
 
 
+def _describe_sleep(wake_up: WakeUp) -> Finding:
+    """KEDA has taken the last replica away, as it was told to."""
+    cause = "the query of spec.autoscaling.wakeUp.prometheus gives more than 0"
+    if wake_up.http_add_on is not None:
+        cause = f"a request comes by the InterceptorRoute {wake_up.http_add_on.interceptor_route}"
+    sentence = f"No replica runs, because nothing asks for one: KEDA starts one when {cause}."
+    return Finding(Reason.SCALED_TO_ZERO, sentence, Outlook.FINE)
+
+
 def _find_missing_api(observed: Observed, _: Situation) -> Finding | None:
     for item in observed.refusals:
         if item.missing_api:
             step = _API_FIELDS.get(item.kind, "take away the field that asks for it")
+            bringer = _API_BRINGERS.get(item.kind, "what brings it")
             return Finding(
                 Reason.API_MISSING,
-                f"This cluster has no {item.kind}: install what brings it, or {step}.",
+                f"This cluster has no {item.kind}: install {bringer}, or {step}.",
                 Outlook.FAULT,
             )
     return None

@@ -29,7 +29,10 @@ def compute_scaling(resource: Resource, observed: Observed, previous: LLMInferen
 def _decide(
     resource: Resource, autoscaling: Autoscaling, observed: Observed, previous: LLMInferenceStatus
 ) -> ScalingStatus | None:
-    autoscaler = observed.autoscaler
+    autoscaler, deployment = observed.autoscaler, observed.deployment
+    if autoscaling.min_replicas == 0 and deployment is not None and deployment.wanted == 0:
+        delay = autoscaling.scale_down_delay_seconds
+        return ScalingStatus(desired=0, because=f"0: nothing has asked for a replica for {delay} s")
     before = previous.scaling if previous.observed_generation == resource.generation else None
     if autoscaler is None or not autoscaler.desired:
         return before

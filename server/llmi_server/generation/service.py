@@ -268,8 +268,7 @@ class GenerationService:
 
     def _count(self) -> None:
         waiting = self._room.requests
-        self._telemetry.requests_waiting.set(waiting)
-        self._telemetry.requests_running.set(max(0, self._engine.jobs - waiting))
+        self._telemetry.requests_counted(running=max(0, self._engine.jobs - waiting), waiting=waiting)
 
     async def _on_worker(self, work: Callable[[*_Arguments], _ResultT], *arguments: *_Arguments) -> _ResultT:
         try:

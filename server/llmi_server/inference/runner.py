@@ -234,8 +234,8 @@ class BatchRunner:
                 self._telemetry.request_begun(waited_seconds=now - pending.queued_at, exemplar=exemplar)
 
     def _count(self) -> None:
-        self._telemetry.requests_waiting.set(self._scheduler.waiting_requests)
-        self._telemetry.requests_running.set(self._scheduler.running_requests)
+        scheduler = self._scheduler
+        self._telemetry.requests_counted(running=scheduler.running_requests, waiting=scheduler.waiting_requests)
 
 
 def _shutting_down() -> DrainingError:

@@ -1,10 +1,12 @@
 """At rest the operator writes nothing, whoever restarts it; it takes back its own fields and leaves those of others."""
 
+import json
 import threading
 import time
 
 import pytest
 
+from llmi_testing import keda
 from llmi_testing.api import path
 from llmi_testing.auditor import is_ending
 from llmi_testing.eventually import eventually
@@ -126,10 +128,22 @@ def owners_of_replicas(api, namespace):
     return {item["manager"] for item in entries if "f:replicas" in item.get("fieldsV1", {}).get("f:spec", {})}
 
 
-def test_what_the_autoscaler_decides_is_never_touched(server, api, namespace, account, tmp_path):
+@pytest.fixture(scope="module")
+def keda_type(server, tmp_path_factory):
+    """KEDA's type ScaledObject; without KEDA, so that only the test scales."""
+    file = tmp_path_factory.mktemp("type") / "type.json"
+    file.write_text(json.dumps(keda.read_scaled_object_type()))
+    server.kubectl("create", "-f", str(file))
+    server.kubectl("wait", "--for=condition=Established", "crd", keda.NAME, "--timeout=30s")
+    yield
+    server.kubectl("delete", "crd", keda.NAME)
+
+
+@pytest.mark.parametrize("scaling", [AUTO, {**AUTO, "backend": "keda"}], ids=["hpa", "keda"])
+def test_what_the_autoscaler_decides_is_never_touched(server, api, namespace, account, tmp_path, keda_type, scaling):
     with OperatorProcess(account, tmp_path / "first", resync_seconds="1") as first:
         eventually(first.is_leader)
-        create_ready(api, namespace, [NAME], autoscaling=AUTO)
+        create_ready(api, namespace, [NAME], autoscaling=scaling)
         eventually(lambda: owners_of_replicas(api, namespace).isdisjoint({"llminference-operator"}))
         wait_until_idle(first)
         applied = AppliedCount(server)

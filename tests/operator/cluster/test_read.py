@@ -45,6 +45,15 @@ def test_what_it_could_not_measure_is_left_out(metrics):
     assert read({"status": {"currentReplicas": 1, "desiredReplicas": 1, "currentMetrics": metrics}}).readings == ()
 
 
+def test_what_keda_measures_is_known_by_the_end_of_its_name():
+    current = {"averageValue": "7"}
+    name = {"name": "s1-metric-api-llmi_requests_in_flight"}
+    other = {"type": "External", "external": {"metric": {"name": "s2-prometheus"}, "current": {"averageValue": "0"}}}
+    found = {"type": "External", "external": {"metric": name, "current": current}}
+    state = read({"status": {"currentReplicas": 3, "desiredReplicas": 4, "currentMetrics": [found, other]}})
+    assert state.readings == (Reading("llmi_requests_in_flight", Decimal(7)), Reading("s2-prometheus", Decimal(0)))
+
+
 def test_an_autoscaler_that_has_not_begun():
     state = read({})
     assert (state.current, state.desired, state.readings) == (0, 0, ())

@@ -102,7 +102,7 @@ def test_the_replicas_are_the_autoscalers_while_there_is_one():
             assert replicas == (None if left else spec.get("replicas", 1))
             return
         if live.replicas is None:
-            assert replicas in {None, spec["autoscaling"].get("minReplicas", 1)}
+            assert replicas in {None, max(spec["autoscaling"].get("minReplicas", 1), 1)}
             return
         assert replicas is None
         # Never below what serves.

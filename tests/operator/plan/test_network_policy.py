@@ -53,6 +53,21 @@ def test_those_who_are_named_may_call_and_the_operator_always():
     assert peers(allowFrom=[]) == [OPERATOR]
 
 
+def test_keda_may_call_where_it_reads_the_queue_and_callers_are_named():
+    keda = {
+        "podSelector": {"matchLabels": {"app": "keda-operator"}},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}},
+    }
+    queue, cpu = (
+        {"maxReplicas": 2, "backend": "keda", "targets": targets}
+        for targets in ({"inFlightPerReplica": 9}, {"cpuPercent": 9})
+    )
+    (rule,) = rules("ingress", access={"allowFrom": []}, autoscaling=queue)
+    assert rule["from"] == [OPERATOR, keda]
+    (rule,) = rules("ingress", access={"allowFrom": []}, autoscaling=cpu)
+    assert rule["from"] == [OPERATOR]
+
+
 def test_what_reads_the_queue_for_the_autoscaler_may_call_where_callers_are_named():
     adapter = {**OPERATOR, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "llminference-metrics-adapter"}}}
     queue, cpu = ({"maxReplicas": 2, "targets": targets} for targets in ({"inFlightPerReplica": 9}, {"cpuPercent": 9}))

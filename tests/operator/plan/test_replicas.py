@@ -5,6 +5,14 @@ from llmi_testing.inference import make_resource
 
 AUTO = {"autoscaling": {"minReplicas": 2, "maxReplicas": 6}}
 OURS, AUTOSCALERS, OTHERS = ReplicasOwner.OPERATOR, ReplicasOwner.AUTOSCALER, ReplicasOwner.OTHER
+SLEEPING = {
+    "autoscaling": {
+        "minReplicas": 0,
+        "maxReplicas": 6,
+        "backend": "keda",
+        "wakeUp": {"httpAddOn": {"interceptorRoute": "bert"}},
+    }
+}
 ONE = {"autoscaling": {"maxReplicas": 6}}
 
 
@@ -23,6 +31,10 @@ ONE = {"autoscaling": {"maxReplicas": 6}}
         pytest.param(AUTO, 4, AUTOSCALERS, ReplicaDecision(None), id="the autoscaler has it"),
         pytest.param(AUTO, 0, AUTOSCALERS, ReplicaDecision(None, hand_over=2), id="an autoscaler never wakes zero"),
         pytest.param(AUTO, 1, OURS, ReplicaDecision(None, hand_over=1), id="switched on below the minimum"),
+        pytest.param(SLEEPING, None, AUTOSCALERS, ReplicaDecision(None), id="new, to zero: one shows that it works"),
+        pytest.param(SLEEPING, 0, AUTOSCALERS, ReplicaDecision(None), id="asleep: KEDA wakes it"),
+        pytest.param(SLEEPING, 3, OURS, ReplicaDecision(None, hand_over=3), id="to zero: hand the live number over"),
+        pytest.param(ONE, 0, AUTOSCALERS, ReplicaDecision(None, hand_over=1), id="asleep no more: the minimum"),
         pytest.param(AUTO, 0, OURS, ReplicaDecision(None, hand_over=0), id="switched on at zero: no pod of before"),
     ],
 )

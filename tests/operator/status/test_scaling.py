@@ -4,11 +4,11 @@ import pytest
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.v1alpha1 import LLMInferenceStatus
-from llmi_operator.metric_sources import CUSTOM, METRICS_ADAPTER, RESOURCE, MetricSource
+from llmi_operator.metric_sources import CUSTOM, EXTERNAL, METRICS_ADAPTER, RESOURCE, MetricSource
 from llmi_operator.observed import AutoscalerState, Reading
 from llmi_operator.status.scaling import compute_scaling
 from llmi_testing.inference import make_resource
-from llmi_testing.observations import observed
+from llmi_testing.observations import deployment, observed
 
 NOTHING = LLMInferenceStatus()
 TARGETS = {"cpuPercent": 70, "memoryPercent": 80, "inFlightPerReplica": 10}
@@ -92,6 +92,41 @@ def test_nothing_is_said_before_anything_was_measured():
 )
 def test_it_names_the_program_that_measures(targets, sources, words):
     assert judge(2, 2, targets=targets, sources=sources, cpu=70, memory=80, queue=10).source == words
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (None, "requests in flight: KEDA, which asks the replicas"),
+        (
+            {EXTERNAL: MetricSource("keda-operator-metrics-apiserver", "keda")},
+            "requests in flight: KEDA (keda-operator-metrics-apiserver in keda), which asks the replicas",
+        ),
+        (
+            {EXTERNAL: MetricSource("keda-operator-metrics-apiserver", "keda", "no endpoints")},
+            "requests in flight: KEDA (keda-operator-metrics-apiserver in keda), which does not answer",
+        ),
+    ],
+)
+def test_keda_is_named_where_it_scales(sources, words):
+    state = AutoscalerState({}, 3, 4, (Reading(IN_FLIGHT_METRIC, Decimal(12)),))
+    autoscaling = {"backend": "keda", "maxReplicas": 6, "targets": {"inFlightPerReplica": 10}}
+    seen = observed(autoscaler=state, metric_sources=sources)
+    scaling = compute_scaling(make_resource(autoscaling=autoscaling), seen, NOTHING)
+    assert (scaling.because, scaling.source) == ("4: 36 in flight, target 10 each", words)
+
+
+def test_without_a_replica_nobody_has_asked_for_one():
+    autoscaling = {
+        "backend": "keda",
+        "minReplicas": 0,
+        "maxReplicas": 6,
+        "scaleDownDelaySeconds": 90,
+        "wakeUp": {"httpAddOn": {"interceptorRoute": "bert"}},
+    }
+    seen = observed(autoscaler=AutoscalerState({}, 0, 0), deployment=deployment(0))
+    scaling = compute_scaling(make_resource(autoscaling=autoscaling), seen, told(judge(3, 4, queue=12)))
+    assert (scaling.desired, scaling.because) == (0, "0: nothing has asked for a replica for 90 s")
 
 
 def test_another_program_is_named_although_the_number_stays():

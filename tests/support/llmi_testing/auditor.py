@@ -106,7 +106,8 @@ class Judge:
 
     def see_all(self, resources: list[Body], objects: dict[str, list[Body]], now: float) -> Iterable[Finding]:
         """Judge everything there is at one moment."""
-        uids = {body["metadata"]["uid"] for body in resources}
+        # What KEDA makes of a ScaledObject of ours bears its labels, and goes with it.
+        uids = {body["metadata"]["uid"] for body in [*resources, *objects.get("ScaledObject", ())]}
         for kind, bodies in objects.items():
             if kind in {"ReplicaSet", "Pod", "EndpointSlice"}:
                 continue

@@ -79,6 +79,11 @@ def _allow(**peer: Any) -> dict[str, Any]:
     return {"access": {"allowFrom": [peer]}}
 
 
+def _asleep(**wake_up: dict[str, str]) -> dict[str, Any]:
+    scaling = {"maxReplicas": 5, "minReplicas": 0, "backend": "keda", "wakeUp": wake_up}
+    return {"replicas": None, "autoscaling": scaling}
+
+
 _D = "Deployment"
 _LONGEST_ANSWER = {"task": "text-generation", "limits": {"maxOutputTokens": 7}}
 _KEY = {"access": {"apiKeySecret": {"name": "keys"}}}
@@ -91,6 +96,13 @@ _ENV = {"engine": {"env": [{"name": "A", "value": "$(B)"}]}}
 _QUEUED = {"replicas": None, "autoscaling": {"maxReplicas": 5, "targets": {"inFlightPerReplica": 7}}}
 _IN_FLIGHT = "autoscaling.targets.inFlightPerReplica"
 _PODS = "spec.metrics[0].pods"
+_KEDA = {"replicas": None, "autoscaling": {"maxReplicas": 5, "backend": "keda"}}
+_TRIGGER = "spec.triggers[wake-up].metadata"
+_SO = "ScaledObject"
+_WAKE_UP = "autoscaling.wakeUp"
+
+_BY_QUERY = _asleep(prometheus={"serverAddress": "http://p", "query": "q"})
+_BY_ROUTE = _asleep(httpAddOn={"interceptorRoute": "r", "scalerAddress": "s:1"})
 _TWO = {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
 _CLASS = {"service": {"type": "LoadBalancer", "loadBalancerClass": "a/b"}}
 _RANGES = {"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}}
@@ -200,6 +212,13 @@ ROWS = [
     Row("replicas", {"replicas": 3}, "PodDisruptionBudget", "spec.maxUnavailable", 1),
     Row("autoscaling.minReplicas", _TWO, "HorizontalPodAutoscaler", "spec.minReplicas", 2, AUTO),
     Row("autoscaling.minReplicas", _TWO, "PodDisruptionBudget", "spec.maxUnavailable", 1, AUTO),
+    Row("autoscaling.minReplicas", _BY_ROUTE, "ScaledObject", "spec.minReplicaCount", 0, _KEDA),
+    Row("autoscaling.backend", _KEDA, "ScaledObject", "spec.maxReplicaCount", 5, AUTO),
+    Row("autoscaling.backend", _KEDA, "HorizontalPodAutoscaler", "spec", ABSENT, AUTO),
+    Row(f"{_WAKE_UP}.prometheus.serverAddress", _BY_QUERY, _SO, f"{_TRIGGER}.serverAddress", "http://p", _BY_ROUTE),
+    Row(f"{_WAKE_UP}.prometheus.query", _BY_QUERY, _SO, f"{_TRIGGER}.query", "q", _BY_ROUTE),
+    Row(f"{_WAKE_UP}.httpAddOn.interceptorRoute", _BY_ROUTE, _SO, f"{_TRIGGER}.interceptorRoute", "r", _BY_QUERY),
+    Row(f"{_WAKE_UP}.httpAddOn.scalerAddress", _BY_ROUTE, _SO, f"{_TRIGGER}.scalerAddress", "s:1", _BY_QUERY),
     Row("autoscaling.maxReplicas", AUTO, "HorizontalPodAutoscaler", "spec.maxReplicas", 5),
     Row("autoscaling.maxReplicas", AUTO, _D, "spec.replicas", ABSENT),
     Row(

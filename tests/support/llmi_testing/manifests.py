@@ -50,6 +50,11 @@ def balancer(**service: Any) -> dict[str, Any]:
     return spec(service={"type": "LoadBalancer", **service})
 
 
+def zero(**wake_up: Any) -> dict[str, Any]:
+    """An autoscaler that takes the last replica away."""
+    return {"minReplicas": 0, "maxReplicas": 2, "backend": "keda", "wakeUp": wake_up}
+
+
 @dataclass(frozen=True)
 class Refused:
     """A manifest, and words that must all be in the refusal: the field and the rule."""
@@ -78,6 +83,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
         manifest(spec(model={"image": {"reference": "reg.example.com:5000/a/b@sha256:" + "0" * 64}})),
     ),
     ("an autoscaler by the queue alone", manifest(spec(autoscaling={"maxReplicas": 3, "targets": {"inFlightPerReplica": 10}}))),
+    ("an autoscaler of KEDA's", manifest(spec(autoscaling={"maxReplicas": 3, "backend": "keda"}))),
+    ("down to zero, until a query tells of requests", manifest(spec(autoscaling=zero(prometheus={"serverAddress": "http://p.monitoring:9090", "query": "sum(x) > 0"})))),
+    ("down to zero, until a request comes", manifest(spec(autoscaling=zero(httpAddOn={"interceptorRoute": "bert"})))),
     ("an autoscaler with only a maximum", manifest(spec(autoscaling={"maxReplicas": 3}))),
     ("memory that no node has", manifest(spec(resources={"requests": {"memory": "465458732Gi"}}))),
     ("quantities as numbers", manifest(spec(resources={"requests": {"cpu": 1}, "limits": {"cpu": 2}}))),
@@ -148,7 +156,15 @@ REFUSED: list[Refused] = [
     Refused("replicas as a word", manifest(spec(replicas="3")), ("spec.replicas", "integer"), by_types=False),
     Refused("replicas and an autoscaler", manifest(spec(replicas=1, autoscaling={"maxReplicas": 2})), ("spec", "Set replicas or autoscaling, not both")),
     Refused("a minimum above the maximum", manifest(spec(autoscaling={"minReplicas": 3, "maxReplicas": 2})), ("spec.autoscaling", "must not be above autoscaling.maxReplicas")),
-    Refused("an autoscaler down to zero", manifest(spec(autoscaling={"minReplicas": 0, "maxReplicas": 2})), ("spec.autoscaling.minReplicas",)),
+    Refused("an autoscaler below zero", manifest(spec(autoscaling={"minReplicas": -1, "maxReplicas": 2})), ("spec.autoscaling.minReplicas",)),
+    Refused("an autoscaler down to zero", manifest(spec(autoscaling={"minReplicas": 0, "maxReplicas": 2})), ("spec.autoscaling", "needs autoscaling.backend keda and autoscaling.wakeUp")),
+    Refused("down to zero without what wakes", manifest(spec(autoscaling={"minReplicas": 0, "maxReplicas": 2, "backend": "keda"})), ("spec.autoscaling", "needs autoscaling.backend keda and autoscaling.wakeUp")),
+    Refused("down to zero without KEDA", manifest(spec(autoscaling={**zero(httpAddOn={"interceptorRoute": "bert"}), "backend": "hpa"})), ("spec.autoscaling", "needs autoscaling.backend keda and autoscaling.wakeUp")),
+    Refused("what wakes where there is always a replica", manifest(spec(autoscaling={**zero(httpAddOn={"interceptorRoute": "bert"}), "minReplicas": 1})), ("spec.autoscaling", "goes with autoscaling.minReplicas 0 only")),
+    Refused("two ways to wake", manifest(spec(autoscaling=zero(httpAddOn={"interceptorRoute": "bert"}, prometheus={"serverAddress": "http://p", "query": "q"}))), ("spec.autoscaling.wakeUp", "exactly one of")),
+    Refused("no way to wake", manifest(spec(autoscaling=zero())), ("spec.autoscaling.wakeUp", "exactly one of")),
+    Refused("a Prometheus that is no address", manifest(spec(autoscaling=zero(prometheus={"serverAddress": "prometheus:9090", "query": "q"}))), ("spec.autoscaling.wakeUp.prometheus.serverAddress",)),
+    Refused("an autoscaler that nobody knows", manifest(spec(autoscaling={"maxReplicas": 2, "backend": "knative"})), ("spec.autoscaling.backend",)),
     Refused("an empty autoscaler", manifest(spec(autoscaling={})), ("spec.autoscaling.maxReplicas", "Required value")),
     Refused("an autoscaler without a target", manifest(spec(autoscaling={"maxReplicas": 2, "targets": {}})), ("spec.autoscaling.targets", "needs cpuPercent, memoryPercent or inFlightPerReplica")),
     Refused("a target of nothing", manifest(spec(autoscaling={"maxReplicas": 2, "targets": {"cpuPercent": 0}})), ("spec.autoscaling.targets.cpuPercent",)),
@@ -257,5 +273,10 @@ CHANGES: list[Change] = [
     Change("a balancer at last", SMALLEST, balancer(loadBalancerClass="a/b")),
     Change("another model", SMALLEST, spec(model={"claim": {"name": "c"}})),
     Change("another task", SMALLEST, spec(task="embeddings")),
+    Change(
+        "KEDA in place of an autoscaler",
+        spec(autoscaling={"maxReplicas": 3}),
+        spec(autoscaling={"maxReplicas": 3, "backend": "keda"}),
+    ),
     Change("an autoscaler in place of replicas", spec(replicas=2), spec(autoscaling={"maxReplicas": 3})),
 ]

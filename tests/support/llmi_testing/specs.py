@@ -63,6 +63,10 @@ VALUES: dict[str, tuple[Any, ...]] = {
     **{f"resources.{side}.cpu": _CPU for side in ("requests", "limits")},
     **{f"resources.{side}.memory": _MEMORY for side in ("requests", "limits")},
     **{f"resources.{side}.ephemeral-storage": _DISK for side in ("requests", "limits")},
+    "autoscaling.wakeUp.prometheus.serverAddress": ("http://prometheus.monitoring:9090", "https://[::1]/api"),
+    "autoscaling.wakeUp.prometheus.query": ("sum(waiting)", 'sum(rate(a{b="ünï"}[1m])) or vector(0)', "x" * 2048),
+    "autoscaling.wakeUp.httpAddOn.interceptorRoute": ("bert", "a.b", LONG_NAME),
+    "autoscaling.wakeUp.httpAddOn.scalerAddress": ("scaler.keda:9090", "s:1"),
     "accelerator.resource": ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.10gb", "google.com/tpu"),
     "accelerator.dra.deviceClassName": ("gpu.nvidia.com", "mig.nvidia.com"),
     "accelerator.dra.selectors": (
@@ -246,7 +250,15 @@ def _mend_peer(value: Json) -> Json:
 
 
 def _mend_autoscaling(value: Json) -> Json:
-    return value | {"minReplicas": min(value["minReplicas"], value["maxReplicas"])} if "minReplicas" in value else value
+    least = min(value.get("minReplicas", 1), value["maxReplicas"])
+    if least == 0 and value.get("wakeUp") and value.get("backend") == "keda":
+        return value | {"minReplicas": 0}
+    value = _drop(value, "wakeUp")
+    return value | {"minReplicas": max(least, 1)} if "minReplicas" in value else value
+
+
+def _mend_wake_up(value: Json) -> Json:
+    return _drop(value, "httpAddOn") if "prometheus" in value else value
 
 
 def _mend_targets(value: Json) -> Json:
@@ -278,6 +290,7 @@ MENDERS: dict[str, Callable[[Json], Json]] = {
     "access.allowFrom[]": _mend_peer,
     "autoscaling": _mend_autoscaling,
     "autoscaling.targets": _mend_targets,
+    "autoscaling.wakeUp": _mend_wake_up,
     "resources": _mend_resources,
     "accelerator": _mend_accelerator,
     "scheduling.tolerations[]": _mend_toleration,
