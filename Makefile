@@ -52,6 +52,7 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 	$(COMPILE) --universal -c requirements/dev.txt requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_28 requirements/torch-slim.in -o requirements/torch-slim.txt
 	$(COMPILE) -c requirements/torch.txt --python-platform x86_64-manylinux_2_28 requirements/torch-cuda.in -o requirements/torch-cuda.txt
+	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_35 requirements/triton.in -o requirements/triton.txt
 	for peer in infinity onnx transformers triton vllm; do $(COMPILE) --python-platform x86_64-manylinux_2_35 --excludes requirements/peers/torch.exclude requirements/peers/$$peer.in -o requirements/peers/$$peer.txt; done
 
 ##@ Test it

@@ -23,7 +23,7 @@ from llmi_api.markdown import write_table
 from llmi_operator import metrics
 from llmi_operator.__main__ import EXIT_MEANING
 from llmi_operator.settings import PREFIX, OperatorSettings
-from llmi_server.settings import FetchSettings, ServeSettings
+from llmi_server.settings import FetchSettings, ServeSettings, TritonSettings
 from llmi_server.telemetry import Telemetry
 from observability import dashboards, grafana_alerting, prometheus, state_metrics
 
@@ -102,9 +102,11 @@ def write_server_page() -> str:
             write_table(head, _settings(ServeSettings, ENVIRONMENT_PREFIX)),
             "\n## Settings of `llmi-server fetch`\n\n",
             write_table(head, _settings(FetchSettings, ENVIRONMENT_PREFIX)),
+            "\n## Settings of `llmi-server triton`\n\nThose of `serve`, and:\n\n",
+            write_table(head, _settings(TritonSettings, ENVIRONMENT_PREFIX, beside=ServeSettings)),
             "\n## Metrics\n\nAt `/metrics` on the port that serves.\n\n",
             _metrics(vars(Telemetry()).values()),
-            "\n## Exit codes\n\nBoth commands leave a code, a sentence and a next step in the container's termination "
+            "\n## Exit codes\n\nAll commands leave a code, a sentence and a next step in the container's termination "
             "message; [the server](../server.md#failures) explains them.\n\n",
             write_table(("Status", "Code"), codes),
         )
@@ -165,9 +167,14 @@ def _first_sentence(path: Path) -> str:
     return " ".join((found[0] if found else lines[0]).rstrip(".:").split()) + "."
 
 
-def _settings(kind: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
+def _settings(
+    kind: type[BaseModel], prefix: str, *, beside: type[BaseModel] | None = None
+) -> Iterator[tuple[str, ...]]:
     schema = kind.model_json_schema()
+    known = beside.model_fields if beside else {}
     for name, field in kind.model_fields.items():
+        if name in known:
+            continue
         shape = schema["properties"][name]
         default = "*required*" if field.is_required() else _code(shape.get("default"))
         yield f"`{prefix}{name.upper()}`", default, _bounds(shape, schema.get("$defs", {})), str(field.description)

@@ -19,6 +19,7 @@ from pathlib import Path
 import gobuild
 import monitoring
 import search_engine
+import triton_program
 from deploy import up
 from mode import Mode
 from problems import MissingTool, NoDocker, Problem
@@ -83,6 +84,8 @@ def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
     if tier == "observability":
         run_steps([monitoring.step()])
+    if tier == "unit" and not triton_program.program().is_built():
+        run_steps([triton_program.step()])
     if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "apiserver":

@@ -77,6 +77,11 @@ class VerifyQuestion(BaseModel):
     expect: str = Field(min_length=1, description="The answer in brief; each task says what that is.")
 
 
+def short_name(model_name: str) -> str:
+    """Return a model's name without its owner: a name in KServe's protocol, where Triton takes no slash."""
+    return model_name.rpartition("/")[2]
+
+
 def _read_json(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 

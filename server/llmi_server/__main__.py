@@ -1,4 +1,4 @@
-"""``llmi-server serve`` and ``llmi-server fetch``."""
+"""``llmi-server serve``, ``llmi-server fetch`` and ``llmi-server triton``."""
 
 import logging
 import os
@@ -15,12 +15,20 @@ from llmi_api.failure import EXIT_CODES, Failure, FailureCode
 from llmi_api.launch import TERMINATION_MESSAGE_PATH, LogLevel
 from llmi_server.errors import StartupError
 from llmi_server.logs import failing, set_up_logs
-from llmi_server.settings import FetchSettings, LogFormat, ServeSettings, describe_settings, read_settings
+from llmi_server.settings import (
+    FetchSettings,
+    LogFormat,
+    ServeSettings,
+    TritonSettings,
+    describe_settings,
+    read_settings,
+)
 from llmi_server.termination import leave_message
 
 _USAGE = """\
 Usage: llmi-server serve [--SETTING VALUE ...]    load a model from a folder and answer requests
        llmi-server fetch [--SETTING VALUE ...]    download a model from a hub into a folder
+       llmi-server triton [--SETTING VALUE ...]   run Triton on a model, and watch over it
 
 Every setting is an environment variable too.
 """
@@ -37,7 +45,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command and return its exit status."""
-    commands = {"serve": _serve, "fetch": _fetch}
+    commands = {"serve": _serve, "fetch": _fetch, "triton": _triton}
     if not arguments or arguments[0] in ("-h", "--help", "help") or "--help" in arguments[1:]:
         sys.stdout.write(_help(arguments))
         return 0
@@ -73,6 +81,14 @@ def _fetch(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return _reporting(fetch_and_report, settings.termination_message_path)
 
 
+def _triton(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    settings = read_settings(TritonSettings, arguments, environment)
+    set_up_logs(settings.log_level, settings.log_format)
+    from llmi_server.triton.watch import serve  # noqa: PLC0415 - only here
+
+    return _reporting(lambda: serve(settings), settings.termination_message_path)
+
+
 def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signal module's signature
     """End as a signal does by default, which the kernel spares the first process of a container."""
     raise SystemExit(128 + number)
@@ -99,13 +115,13 @@ def _give_up(failure: Failure, path: PurePosixPath) -> int:
 
 
 def _help(arguments: Sequence[str]) -> str:
-    kinds: dict[str, type[BaseModel]] = {"serve": ServeSettings, "fetch": FetchSettings}
+    kinds: dict[str, type[BaseModel]] = {"serve": ServeSettings, "fetch": FetchSettings, "triton": TritonSettings}
     wanted = [name for name in kinds if name in arguments[:1]] or list(kinds)
     return _USAGE + "".join(f"\nSettings of {name}:\n{describe_settings(kinds[name])}\n" for name in wanted)
 
 
 def _unknown_command(name: str) -> Failure:
-    message = f"{name[:100]} is not a command; the commands are serve and fetch."
+    message = f"{name[:100]} is not a command; the commands are serve, fetch and triton."
     return Failure(code=FailureCode.INVALID_SETTINGS, message=message, next="Run llmi-server --help.")
 
 

@@ -61,6 +61,16 @@ def peak_memory_bytes(process: int | None = None) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def count_oom_kills(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP) -> int:
+    """Return how many processes of our group the kernel has killed for want of memory; 0 if unknown."""
+    for folder in _folders(cgroup, membership, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            with contextlib.suppress(OSError, ValueError):
+                lines = (folder / name).read_text().splitlines()
+                return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
+
+
 def computes_bfloat16(proc: Path = Path("/proc")) -> bool:
     """Say whether the processor multiplies bfloat16 by instructions of its own, rather than ten times as slow."""
     try:

@@ -6,6 +6,7 @@ A flag is its variable without the prefix: ``LLMI_MODEL_NAME=bert`` is ``--model
 import difflib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -91,6 +92,15 @@ class ServeSettings(ServeLaunch):
             msg = f"LLMI_VERIFY has no use for {self.task}: {NOT_VERIFIABLE[self.task]}"
             raise ValueError(msg)
         return self
+
+
+class TritonSettings(ServeSettings):
+    """Settings of ``llmi-server triton``: those of ``serve``, and where Triton is."""
+
+    metrics_port: int = Field(default=8002, ge=1, le=65535, description="TCP port of Triton's metrics.")
+    program_dir: PurePosixPath = Field(
+        default=PurePosixPath("/opt/tritonserver"), description="Folder with Triton's bin and backends."
+    )
 
 
 class FetchSettings(FetchLaunch):

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import LongInputs, Task
+from llmi_api.launch import Task
 from llmi_api.tracing_variables import read_tracing
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model, make_load_request
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
 from llmi_server.generation.service import GenerationService
 from llmi_server.generation.start import start_generation
 from llmi_server.inference.lifecycle import Lifecycle, Service
+from llmi_server.inference.preparing import build_task
 from llmi_server.inference.runner import BatchRunner
 from llmi_server.inference.service import InferenceService, RequestLimits
 from llmi_server.inference.verify import verify
@@ -26,13 +26,7 @@ from llmi_server.scheduling.limits import Limits
 from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.settings import ServeSettings
-from llmi_server.tasks.embeddings import Embeddings
-from llmi_server.tasks.fill_mask import FillMask
-from llmi_server.tasks.rerank import Rerank
 from llmi_server.tasks.task import Task as TaskProtocol
-from llmi_server.tasks.text_classification import TextClassification
-from llmi_server.tasks.token_classification import TokenClassification
-from llmi_server.tasks.zero_shot_classification import ZeroShotClassification
 from llmi_server.telemetry import Telemetry
 from llmi_server.tracing.spans import Tracer
 from llmi_server.tracing.timeline import describe_inference
@@ -92,7 +86,7 @@ def open_for_requests(
     if settings.task is Task.TEXT_GENERATION:
         service = open_generation(settings, lifecycle=lifecycle, telemetry=telemetry, on_death=on_death)
     else:
-        loaded = load_model(_load_request(settings), watcher=lifecycle)
+        loaded = load_model(make_load_request(settings), watcher=lifecycle)
         service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
     describe_build(telemetry, settings, service.facts)
     telemetry.load_seconds.set(lifecycle.age_seconds)
@@ -132,12 +126,7 @@ def build_service(
     facts = loaded.engine.facts
     if facts.drift is not None:
         telemetry.drift_measured(dataclasses.asdict(facts.drift))
-    task = _build_task(
-        loaded,
-        settings.task,
-        limit=_token_limit(settings, facts),
-        long_inputs=settings.long_inputs or LongInputs.REFUSE,
-    )
+    task = build_task(loaded, settings)
     limits = Limits(
         max_queued_requests=settings.max_queued_requests,
         max_queued_tokens=settings.max_queued_tokens,
@@ -188,62 +177,11 @@ def describe_build(telemetry: Telemetry, settings: ServeSettings, facts: ModelFa
     )
 
 
-def _load_request(settings: ServeSettings) -> LoadRequest:
-    return LoadRequest(
-        folder=Path(settings.model_dir),
-        task=settings.task,
-        precision=settings.precision,
-        device=settings.device,
-        max_batch_tokens=settings.max_batch_tokens,
-        threads=settings.threads,
-    )
-
-
-def _token_limit(settings: ServeSettings, facts: ModelFacts) -> int:
-    wanted = settings.max_input_tokens
-    if wanted is not None and wanted > facts.max_tokens:
-        raise StartupError(
-            FailureCode.INVALID_SETTINGS,
-            f"The limit of {wanted} input tokens is above the model's own limit of {facts.max_tokens}.",
-            next_step=f"Set maxInputTokens to at most {facts.max_tokens}, or leave it out.",
-        )
-    return wanted or min(facts.max_tokens, settings.max_batch_tokens)
-
-
-def _build_task(loaded: LoadedModel, task: Task, *, limit: int, long_inputs: LongInputs) -> TaskProtocol[Any]:
-    facts, codec = loaded.engine.facts, loaded.codec
-    match task:
-        case Task.FILL_MASK:
-            if codec.mask_token_id is None:
-                raise StartupError(
-                    FailureCode.TASK_MISMATCH,
-                    "The model's tokenizer has no mask token, which fill-mask needs.",
-                    next_step="Set another task, or choose another model.",
-                )
-            return FillMask(codec, limit=limit, long_inputs=long_inputs)
-        case Task.TEXT_CLASSIFICATION:
-            return TextClassification(
-                codec, limit=limit, labels=facts.labels, problem_type=facts.problem_type, long_inputs=long_inputs
-            )
-        case Task.TOKEN_CLASSIFICATION:
-            return TokenClassification(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
-        case Task.ZERO_SHOT_CLASSIFICATION:
-            return ZeroShotClassification(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
-        case Task.RERANK:
-            return Rerank(codec, limit=limit, labels=facts.labels, long_inputs=long_inputs)
-        case Task.EMBEDDINGS:
-            return Embeddings(
-                codec, limit=limit, normalize=loaded.normalize, recipe=loaded.recipe, long_inputs=long_inputs
-            )
-        case Task.TEXT_GENERATION:
-            raise AssertionError("an engine of its own does it")
-
-
 def _warm_up(task: TaskProtocol[Any], runner: BatchRunner, loaded: LoadedModel, kind: Task) -> None:
     parameters = default_parameters(kind).model_copy(update={"truncate": True})
     mask_token = loaded.codec.mask_token if kind is Task.FILL_MASK else None
     try:
-        warm_up(task=task, parameters=parameters, runner=runner, mask_token=mask_token)
+        warm_up(task=task, parameters=parameters, compute=runner.compute, mask_token=mask_token)
     except RequestError as error:
         raise StartupError(
             FailureCode.LOAD_FAILED,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmi_server.machine import free_memory_bytes, usable_cpus
+from llmi_server.machine import count_oom_kills, free_memory_bytes, usable_cpus
 
 GIB = 1 << 30
 
@@ -84,3 +84,10 @@ def test_a_memory_limit_of_version_1_counts(cgroup):
 def test_more_used_than_allowed_is_nothing_free(cgroup):
     write(cgroup, memory_dot_max=f"{GIB}\n", memory_dot_current=f"{2 * GIB}\n")
     assert memory(cgroup) == 0
+
+
+@pytest.mark.parametrize("name", ["memory_dot_events", "memory__memory_dot_oom_control"])
+def test_processes_killed_for_want_of_memory_are_counted_in_both_versions(cgroup, name):
+    assert count_oom_kills(cgroup / "fs", cgroup / "membership") == 0
+    write(cgroup, **{name: "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"})
+    assert count_oom_kills(cgroup / "fs", cgroup / "membership") == 3

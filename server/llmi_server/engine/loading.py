@@ -24,6 +24,7 @@ from llmi_server.model.marker import read_marker
 from llmi_server.model.memory import Computing, MemoryNeeds, Use
 from llmi_server.model.read_ahead import read_ahead
 from llmi_server.model.refusals import invalid
+from llmi_server.settings import ServeSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,6 +59,18 @@ class LoadRequest:
     threads: int | None = None
     find_use: Callable[[dict[str, Any], int], Use] | None = None
     """What answering takes besides the weights: from the configuration and the bytes of a number."""
+
+
+def make_load_request(settings: ServeSettings) -> LoadRequest:
+    """Return what to load and how, as it was set."""
+    return LoadRequest(
+        folder=Path(settings.model_dir),
+        task=settings.task,
+        precision=settings.precision,
+        device=settings.device,
+        max_batch_tokens=settings.max_batch_tokens,
+        threads=settings.threads,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ class Lifecycle:
 
     def enter_phase(self, name: str) -> None:
         """Note that a phase of loading begins and the one before ended."""
-        self._end_phase()
+        self.end_phase()
         self._phase, self._phase_began = name, time.monotonic()
 
     def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
@@ -113,7 +113,7 @@ class Lifecycle:
 
     def become_ready(self, service: Service) -> None:
         """Open for requests: a real answer has been produced."""
-        self._end_phase()
+        self.end_phase()
         self._service = service
         if self.stage is Stage.LOADING:
             self.stage = Stage.READY
@@ -155,7 +155,8 @@ class Lifecycle:
         """The service in any stage, for reports."""
         return self._service
 
-    def _end_phase(self) -> None:
+    def end_phase(self) -> None:
+        """Note that the phase of loading that goes on, if any, ended."""
         if self._phase is not None:
             seconds = round(time.monotonic() - self._phase_began, 3)
             self.phase_seconds[self._phase] = seconds

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import math
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +136,19 @@ class BatchRunner:
                     self._changed.notify()
                 return
         deliver(_shutting_down())
+
+    def compute(self, texts: Sequence[EncodedText]) -> list[Output]:
+        """Have texts computed as those of a request, and wait for it.
+
+        Raises:
+            LlmiServerError: The engine failed, or the queue is full.
+        """
+        results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.enqueue(self.admit(deadline=math.inf), texts, results.put)
+        result = results.get()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def cancel(self, ticket: int) -> None:
         """Give the place back; what is not yet computed never will be. Finished tickets are ignored."""

@@ -29,6 +29,19 @@ class RequestLimits:
     max_tokens: int
     timeout_seconds: float
 
+    def check_count(self, texts: Sequence[str]) -> None:
+        """Refuse a request without texts, or with too many.
+
+        Raises:
+            InvalidRequestError: It is one.
+        """
+        if not texts:
+            raise InvalidRequestError("There is no input.", param="inputs")
+        if len(texts) > self.max_inputs:
+            raise InvalidRequestError(
+                f"The request has {len(texts)} inputs and the limit is {self.max_inputs}.", param="inputs"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
@@ -45,6 +58,29 @@ class Answers:
     tokens: int
     truncated: int = 0
     windowed: int = 0
+
+
+def encode_within_bounds(
+    task: Task[Any], texts: Sequence[str], parameters: TaskParameters, limits: RequestLimits
+) -> list[EncodedText]:
+    """Tokenise the texts of a request.
+
+    Raises:
+        InvalidRequestError: They are too much for one request, or the task cannot take them.
+    """
+    encoded = task.encode(texts, parameters)
+    if len(encoded) > limits.max_inputs:
+        raise InvalidRequestError(
+            f"The request asks {len(encoded)} questions, one for each label of each text or each window of a long"
+            f" one, and the limit is {limits.max_inputs}.",
+            param="parameters",
+        )
+    tokens = sum(map(len, encoded))
+    if tokens > limits.max_tokens:
+        raise InvalidRequestError(
+            f"The request has {tokens} tokens in all and the limit is {limits.max_tokens}.", param="inputs"
+        )
+    return encoded
 
 
 class InferenceService:
@@ -95,12 +131,12 @@ class InferenceService:
             DeadlineExceededError: No answer in time.
             EngineFailedError: The engine raised.
         """
-        self._check_count(texts)
+        self._limits.check_count(texts)
         deadline = time.monotonic() + self._limits.timeout_seconds
         ticket = self._runner.admit(deadline=deadline)
         try:
             async with asyncio.timeout(self._limits.timeout_seconds):
-                encoded = await self._on_worker(self._encode, texts, parameters)
+                encoded = await self._on_worker(encode_within_bounds, self._task, texts, parameters, self._limits)
                 outputs = await self._computed(ticket, encoded)
                 answers = await self._on_worker(self._answer, encoded, outputs, parameters)
         except TimeoutError:
@@ -123,34 +159,11 @@ class InferenceService:
         """
         ticket = self._runner.admit(deadline=math.inf)
         try:
-            encoded = await self._on_worker(self._encode, [question], parameters)
+            encoded = await self._on_worker(encode_within_bounds, self._task, [question], parameters, self._limits)
             outputs = await self._computed(ticket, encoded)
             return await self._on_worker(self._task.brief, encoded[0], outputs[0])
         finally:
             self._runner.cancel(ticket)
-
-    def _check_count(self, texts: Sequence[str]) -> None:
-        if not texts:
-            raise InvalidRequestError("There is no input.", param="inputs")
-        if len(texts) > self._limits.max_inputs:
-            raise InvalidRequestError(
-                f"The request has {len(texts)} inputs and the limit is {self._limits.max_inputs}.", param="inputs"
-            )
-
-    def _encode(self, texts: Sequence[str], parameters: TaskParameters) -> list[EncodedText]:
-        encoded = self._task.encode(texts, parameters)
-        if len(encoded) > self._limits.max_inputs:
-            raise InvalidRequestError(
-                f"The request asks {len(encoded)} questions, one for each label of each text or each window of a long"
-                f" one, and the limit is {self._limits.max_inputs}.",
-                param="parameters",
-            )
-        tokens = sum(map(len, encoded))
-        if tokens > self._limits.max_tokens:
-            raise InvalidRequestError(
-                f"The request has {tokens} tokens in all and the limit is {self._limits.max_tokens}.", param="inputs"
-            )
-        return encoded
 
     def _answer(
         self, encoded: Sequence[EncodedText], outputs: Sequence[Output], parameters: TaskParameters

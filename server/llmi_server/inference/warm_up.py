@@ -1,17 +1,22 @@
 """The first real answer, before anyone is let in."""
 
-import math
-import queue
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from llmi_server.inference.runner import BatchRunner, Result
+from llmi_server.engine.protocol import EncodedText, Output
 from llmi_server.tasks.task import Task, TaskParameters
 
 _WORDS = (1, 40)
 """Lengths of the texts: one very short, one ordinary. Longest inputs would cost start-up time and gain little."""
 
 
-def warm_up(*, task: Task[Any], parameters: TaskParameters, runner: BatchRunner, mask_token: str | None) -> None:
+def warm_up(
+    *,
+    task: Task[Any],
+    parameters: TaskParameters,
+    compute: Callable[[Sequence[EncodedText]], list[Output]],
+    mask_token: str | None,
+) -> None:
     """Run texts through tokenizer, engine and task, and throw the answers away.
 
     Raises:
@@ -20,9 +25,4 @@ def warm_up(*, task: Task[Any], parameters: TaskParameters, runner: BatchRunner,
     for words in _WORDS:
         text = " ".join(([mask_token] if mask_token else []) + ["a"] * words)
         encoded = task.encode([text], parameters)
-        results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        runner.enqueue(runner.admit(deadline=math.inf), encoded, results.put)
-        result = results.get()
-        if isinstance(result, Exception):
-            raise result
-        task.answers(encoded, result, parameters)
+        task.answers(encoded, compute(encoded), parameters)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
+from llmi_api.launch import Task
 from llmi_server.engine.protocol import Output
 from llmi_server.errors import InvalidRequestError
 from llmi_server.schema.request import RequestBody
@@ -51,7 +52,7 @@ class InferRequest(RequestBody):
     @property
     def task_parameters(self) -> dict[str, Value]:
         """The parameters that are the task's."""
-        return {name: value for name, value in self.parameters.items() if name not in _OF_THE_PROTOCOL}
+        return without_protocol(self.parameters)
 
     @property
     def wants_binary(self) -> bool:
@@ -85,6 +86,11 @@ class ServerMetadata(BaseModel):
     name: str = "llminference"
     version: str
     extensions: list[str] = ["binary_tensor_data"]
+
+
+def without_protocol(parameters: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the parameters of a request that are the task's."""
+    return {name: value for name, value in parameters.items() if name not in _OF_THE_PROTOCOL}
 
 
 def texts_of(request: InferRequest, binary: bytes) -> list[str]:
@@ -130,11 +136,10 @@ def render(request: InferRequest, model: str, metadata: TensorMetadata, values: 
     numeric = metadata.datatype == "FP32"
     numbers = np.asarray(values, dtype="<f4") if numeric else None
     texts = [] if numeric else [_json(value) for value in values]
-    tensor: dict[str, Any] = {
-        "name": metadata.name,
-        "datatype": metadata.datatype,
-        "shape": list(numbers.shape) if numbers is not None else [len(texts)],
-    }
+    shape = list(numbers.shape) if numbers is not None else [len(texts)]
+    if len(shape) == 1:
+        shape = _as_asked(request.inputs[0].shape, len(values))
+    tensor: dict[str, Any] = {"name": metadata.name, "datatype": metadata.datatype, "shape": shape}
     packed = b""
     if request.wants_binary:
         packed = numbers.tobytes() if numbers is not None else b"".join(map(_pack, texts))
@@ -153,6 +158,29 @@ EMBEDDING = TensorMetadata(name="embedding", datatype="FP32", shape=[-1, -1])
 SCORE = TensorMetadata(name="score", datatype="FP32", shape=[-1])
 ANSWER = TensorMetadata(name="answer", datatype="BYTES", shape=[-1])
 """JSON of the task route's answer for each text."""
+
+
+OUTPUTS: Mapping[Task, TensorMetadata] = {Task.EMBEDDINGS: EMBEDDING, Task.RERANK: SCORE}
+"""Outputs of the tasks whose answers are numbers; the others answer in words."""
+
+
+def output_of(task: Task) -> TensorMetadata:
+    """Return the output of a task."""
+    return OUTPUTS.get(task, ANSWER)
+
+
+def pack_values(metadata: TensorMetadata, values: Sequence[object]) -> Any:  # noqa: ANN401 - numbers or objects
+    """Return answers as NumPy's array of what the output holds: numbers, or bytes as objects."""
+    if metadata.datatype == "FP32":
+        return np.asarray(values, dtype="<f4")
+    packed = np.empty(len(values), dtype=object)
+    packed[:] = [_json(value) for value in values]
+    return packed
+
+
+def _as_asked(shape: list[int], count: int) -> list[int]:
+    """One value for each text has the shape of the texts, where that is [texts, 1], which Triton insists on."""
+    return [count, 1] if shape == [count, 1] else [count]
 
 
 def _flat(data: list[Any]) -> list[str]:

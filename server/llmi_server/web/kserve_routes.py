@@ -7,20 +7,17 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llmi_api.launch import Task
+from llmi_api.launch import Task, short_name
 from llmi_server.errors import InvalidRequestError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.inference.service import InferenceService
 from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.schema.kserve import (
-    ANSWER,
-    EMBEDDING,
     INPUT,
-    SCORE,
     InferRequest,
     ModelMetadata,
     ServerMetadata,
-    TensorMetadata,
+    output_of,
     render,
     texts_of,
 )
@@ -36,14 +33,13 @@ from llmi_server.web.model_routes import require_served
 
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,20}")
 _HEADER_LENGTH = "inference-header-content-length"
-_OUTPUTS: dict[Task, TensorMetadata] = {Task.EMBEDDINGS: EMBEDDING, Task.RERANK: SCORE}
 _MODEL = ("/v2/models/{name:path}/versions/{number}", "/v2/models/{name:path}")
 
 
 def kserve_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
     """Return the routes under ``/v2``."""
     router = APIRouter(tags=["kserve"])
-    output = _OUTPUTS.get(settings.task, ANSWER)
+    output = output_of(settings.task)
 
     @router.get("/v2")
     async def server_metadata() -> ServerMetadata:
@@ -87,7 +83,8 @@ def kserve_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
 
 
 def _require(name: str, number: str, settings: ServeSettings) -> None:
-    require_served(name, settings.model_name)
+    if name != short_name(settings.model_name):
+        require_served(name, settings.model_name)
     require_served(number, "1")
 
 

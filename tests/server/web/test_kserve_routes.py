@@ -79,6 +79,20 @@ def test_labels_and_queries_are_parameters():
         assert client.infer(MODEL_NAME, texts("b", "c"), parameters={"query": "a"}).as_numpy("score").shape == (2,)
 
 
+def test_a_models_name_does_without_its_owner_as_on_triton():
+    with running_server(model_name="owner/short") as server, client_of(server) as client:
+        assert client.is_model_ready("short")
+        assert client.infer("short", texts("a")).get_response()["model_name"] == "owner/short"
+        assert not client.is_model_ready("owner")
+
+
+def test_texts_in_a_column_are_answered_in_a_column_as_on_triton():
+    with running_server(task=Task.RERANK) as server, client_of(server) as client:
+        column = triton.InferInput("text", [2, 1], "BYTES")
+        column.set_data_from_numpy(np.array([["b"], ["c"]], dtype=object))
+        assert client.infer(MODEL_NAME, [column], parameters={"query": "a"}).as_numpy("score").shape == (2, 1)
+
+
 def test_refusals_have_the_protocols_own_shape(server):
     with client_of(server) as client, pytest.raises(utils.InferenceServerException, match="is not served here"):
         client.infer("other", texts("a"))

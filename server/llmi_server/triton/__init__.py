@@ -1,0 +1,1 @@
+"""Triton as the engine: its Python back end on our models, and the process that watches over both."""
