@@ -103,7 +103,8 @@ def test_an_engine_that_dies_fails_what_was_accepted_and_makes_the_server_not_al
         assert server.http.get("/livez").status_code == 500
         refused = server.http.post("/v1/chat/completions", json=LONG | {"stream": False})
         assert refused.status_code == 500
-        assert sample(server, "llmi_requests_total", {"operation": "chat", "code": "500"}) == 2
+        # A request is counted once its answer is out.
+        wait_until(lambda: sample(server, "llmi_requests_total", {"operation": "chat", "code": "500"}) == 2)
 
 
 def test_a_signal_lets_streams_finish_and_refuses_new_ones():
