@@ -70,7 +70,7 @@ def test_a_model_serves_while_the_operator_of_the_cluster_changes_goes_and_comes
     pods = {pod["metadata"]["uid"] for pod in cluster.objects("pods", "tiny")}
     before = json.loads(system("get", deploy.OPERATOR, "-o", "json"))
     helm = Helm(4, kubectl.kubeconfig)
-    with cluster.load(url, rate=2, body=BODY) as load:
+    with cluster.load(url, rate=10, body=BODY) as load:
         upgrade(kubectl, tmp_path)
         rolled_out(system)
         cluster.wait_until_obeyed("tiny")
