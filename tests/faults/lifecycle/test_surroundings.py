@@ -1,5 +1,7 @@
 """Others refuse, change or take away what the operator needs: one resource says so, the others go on, and it heals."""
 
+import itertools
+
 import pytest
 
 from llmi_testing.api import path
@@ -17,10 +19,18 @@ RECOVERY_SECONDS = 60
 MERGE = "application/merge-patch+json"
 
 
+_numbers = itertools.count(1)
+
+
 def serves_others(api, namespace):
-    """Another resource is made and served as if nothing was."""
-    create_ready(api, namespace, [OTHER], seconds=30)
-    api.delete("llminferences", namespace, OTHER)
+    """Another resource is made and served as if nothing was.
+
+    Each time by another name: shortly after the type was installed the garbage collector does not know it, and what the
+    one before has left behind is in the way.
+    """
+    name = f"{OTHER}-{next(_numbers)}"
+    create_ready(api, namespace, [name], seconds=60)
+    api.delete("llminferences", namespace, name)
 
 
 @pytest.fixture
@@ -188,6 +198,7 @@ def test_our_crd_is_deleted_and_comes_back(api, namespace, operator):
         kept = {key: crd["metadata"][key] for key in ("name", "labels", "annotations") if key in crd["metadata"]}
         status, answer = api.ask("POST", where.rsplit("/", 1)[0], {**crd, "metadata": kept, "status": None})
         assert status == 201, answer
-        eventually(lambda: api.ask("GET", path("llminferences", namespace))[0] == 200, seconds=30)
-    create_ready(api, namespace, [NAME], seconds=RECOVERY_SECONDS)
+    # The API server may serve a type that has come back, and for a moment not serve it again.
+    eventually(lambda: api.ask("POST", path("llminferences", namespace), make_body(NAME))[0] in {201, 409}, seconds=60)
+    wait_until_ready(api, namespace, NAME, seconds=RECOVERY_SECONDS)
     assert operator.returncode is None
