@@ -21,7 +21,7 @@ class Answers:
         own: Which of the seen rows are theirs, or None if all are, in their order.
         seen: How many rows that are.
         length: Longest text, these tokens included.
-        mask: 0 where a token sees a place and minus infinity elsewhere, [seen rows, 1, 1, length].
+        mask: 0 where a token sees a place and minus infinity elsewhere, [seen rows x heads, 1, length].
     """
 
     count: int
@@ -72,8 +72,8 @@ class Places:
     prompts: tuple[Prompt, ...]
 
 
-def lay_out(slices: Sequence[Slice]) -> Places:
-    """Make one list of slices: single tokens first, in the order of their rows."""
+def lay_out(slices: Sequence[Slice], *, heads: int) -> Places:
+    """Make one list of slices: single tokens first, in the order of their rows; ``heads`` are those of the keys."""
     single = sorted((part for part in slices if len(part.tokens) == 1), key=lambda part: part.row)
     several = [part for part in slices if len(part.tokens) > 1]
     tokens: list[int] = []
@@ -93,40 +93,37 @@ def lay_out(slices: Sequence[Slice]) -> Places:
         rows=torch.tensor(rows),
         positions=torch.tensor(positions),
         ends=torch.tensor([ends[part.key] for part in slices if part.samples], dtype=torch.long),
-        answers=_answers(single) if single else None,
+        answers=_answers(single, heads) if single else None,
         prompts=tuple(prompts),
     )
 
 
-def _answers(single: Sequence[Slice]) -> Answers:
+def _answers(single: Sequence[Slice], heads: int) -> Answers:
     rows, starts = [part.row for part in single], [part.start for part in single]
     first, seen, length = rows[0], rows[-1] + 1 - rows[0], max(starts) + 1
+    positions, own = starts, None
+    seen_rows: slice | torch.Tensor = slice(first, first + seen)
     if seen > _SPARSE * len(rows):
-        mask = _mask(starts, length)
-        return Answers(count=len(rows), rows=torch.tensor(rows), own=None, seen=len(rows), length=length, mask=mask)
-    own = [row - first for row in rows]
-    positions = [0] * seen  # a row between sees its own first token, and nobody looks at what comes of it
-    for place, start in zip(own, starts, strict=True):
-        positions[place] = start
-    return Answers(
-        count=len(rows),
-        rows=slice(first, first + seen),
-        own=None if seen == len(rows) else torch.tensor(own),
-        seen=seen,
-        length=length,
-        mask=_mask(positions, length),
-    )
+        seen, seen_rows = len(rows), torch.tensor(rows)
+    elif seen > len(rows):
+        places = [row - first for row in rows]
+        positions = [0] * seen  # a row between sees its own first token, and nobody looks at what comes of it
+        for place, start in zip(places, starts, strict=True):
+            positions[place] = start
+        own = torch.tensor(places)
+    mask = _mask(positions, length).repeat_interleave(heads, dim=0)[:, None]
+    return Answers(count=len(rows), rows=seen_rows, own=own, seen=seen, length=length, mask=mask)
 
 
 def _mask(positions: Sequence[int], length: int) -> torch.Tensor:
     unseen = torch.arange(length)[None] > torch.tensor(positions)[:, None]
-    return torch.zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None, None]
+    return torch.zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
 
 
 def _prompt(part: Slice, begin: int) -> Prompt:
     count = len(part.tokens)
     length = part.start + count
-    mask = _mask(range(part.start, length), length)[:, 0, 0] if part.start else None
+    mask = _mask(range(part.start, length), length) if part.start else None
     return Prompt(row=part.row, begin=begin, end=begin + count, length=length, mask=mask)
 
 
@@ -162,10 +159,7 @@ class FlatGrid:
         if places.answers is not None:
             parts.append(_attend_answers(block, places.answers, queries, scale))
         for prompt in places.prompts:
-            keys, values = block[:, prompt.row, None, :, : prompt.length]
-            own = queries[None, prompt.begin : prompt.end].transpose(1, 2)
-            causal = prompt.mask is None
-            parts.append(_attention(own, keys, values, prompt.mask, scale, causal=causal)[0].transpose(0, 1).flatten(1))
+            parts.append(_attend_prompt(block, prompt, queries, scale))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _empty(self, rows: int, capacity: int) -> torch.Tensor:
@@ -181,25 +175,23 @@ def _attend_answers(block: torch.Tensor, answers: Answers, queries: torch.Tensor
         spread[answers.own] = own
         own = spread
     # Two batched products read keys and values once for all queries of a group; the fused kernel reads them for each.
-    heads = keys.shape[1]
     keys, values = keys.reshape(-1, *keys.shape[2:]), values.reshape(-1, *values.shape[2:])
     grouped = own.reshape(len(keys), -1, own.shape[-1])
-    mask = answers.mask.expand(-1, heads, 1, -1).reshape(len(keys), 1, -1)
-    scores = torch.baddbmm(mask, grouped, keys.transpose(1, 2), alpha=scale)
+    scores = torch.baddbmm(answers.mask, grouped, keys.transpose(1, 2), alpha=scale)
     seen = torch.bmm(torch.softmax(scores, dim=-1), values).reshape(answers.seen, -1)
     return seen if answers.own is None else seen[answers.own]
 
 
-def _attention(
-    queries: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    *,
-    causal: bool = False,
-) -> torch.Tensor:
-    grouped = queries.shape[1] != keys.shape[1]
-    return torch.nn.functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=grouped
+def _attend_prompt(block: torch.Tensor, prompt: Prompt, queries: torch.Tensor, scale: float) -> torch.Tensor:
+    keys, values = block[:, prompt.row, None, :, : prompt.length]
+    own = queries[None, prompt.begin : prompt.end].transpose(1, 2)
+    seen = torch.nn.functional.scaled_dot_product_attention(
+        own,
+        keys,
+        values,
+        attn_mask=prompt.mask,
+        is_causal=prompt.mask is None,
+        scale=scale,
+        enable_gqa=own.shape[1] != keys.shape[1],
     )
+    return seen[0].transpose(0, 1).flatten(1)

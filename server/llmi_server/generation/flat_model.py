@@ -54,7 +54,7 @@ class FlatModel:
     @torch.inference_mode()
     def compute(self, slices: Sequence[Slice]) -> torch.Tensor:
         """Return the scores of the next token for each slice that samples, [sampling slices, vocabulary]."""
-        places = lay_out(slices)
+        places = lay_out(slices, heads=self._layers[0].key_heads)
         states = self._embed(places.tokens)
         turns = self._turns[places.positions][:, None]
         for layer in self._layers:

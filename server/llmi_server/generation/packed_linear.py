@@ -16,13 +16,11 @@ class PackedLinear(torch.nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.bias = None if bias is None else torch.nn.Parameter(bias, requires_grad=False)
-        self._packed = _pack(weight)
+        self._product = Product(weight, None if bias is None else bias.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs times weights plus bias."""
-        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self.bias, "none", [], "")  # noqa: SLF001 - its only name
-        return result
+        return self._product(inputs)
 
 
 def can_pack(model: PreTrainedModel) -> bool:
