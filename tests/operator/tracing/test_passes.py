@@ -24,7 +24,7 @@ from llmi_operator.store import Key, Store
 from llmi_operator.tracing.start import start_tracing
 from llmi_operator.workqueue import WorkQueue
 from llmi_testing.inference import DEFAULTS, make_stored_body
-from llmi_testing.otlp_receiver import attributes, otlp_receiver
+from llmi_testing.otlp_receiver import attributes, receiving_soon
 
 KEY = Key("models", "bert")
 PASS = "reconcile LLMInference"
@@ -33,9 +33,7 @@ SECRET = "swordfish"
 
 @pytest.fixture
 def collector(monkeypatch):
-    with otlp_receiver() as received:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    with receiving_soon(monkeypatch) as received:
         yield received
 
 

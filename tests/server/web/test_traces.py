@@ -17,7 +17,7 @@ from llmi_server.wiring import build_tracer
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.eventually import eventually
 from llmi_testing.generation import generating_server
-from llmi_testing.otlp_receiver import attributes, otlp_receiver
+from llmi_testing.otlp_receiver import attributes, receiving_soon
 from llmi_testing.server import MODEL_NAME, running_server
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -27,9 +27,7 @@ SECRET = "swordfish"
 
 @pytest.fixture
 def collector(monkeypatch):
-    with otlp_receiver() as received:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    with receiving_soon(monkeypatch) as received:
         yield received
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -40,6 +41,15 @@ class Received:
             arrived = self.changed.wait_for(lambda: len(found()) >= count, WAIT_SECONDS)
             assert arrived, f"not {count} of {name} among {[span.name for span in self.spans]}"
             return found()
+
+
+@contextmanager
+def receiving_soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Received]:
+    """Run a receiver to which this process sends its spans, and sends them soon."""
+    with otlp_receiver() as received:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        yield received
 
 
 @contextmanager
