@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 # The operator reads this over the network: nothing in it may be larger than a status can hold.
 Bytes = Annotated[int, Field(ge=0, le=2**53)]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+Lifetime = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 MAX_PHASES = 32
 MAX_PRECISIONS = 8
 
@@ -22,6 +24,18 @@ class Stage(StrEnum):
     LOADING = "loading"
     READY = "ready"
     DRAINING = "draining"
+
+
+class Usage(BaseModel):
+    """What a replica that serves has used, for whoever chooses its size."""
+
+    model_config = ConfigDict(frozen=True)
+
+    serving_seconds: Lifetime = Field(description="For how long it takes requests.")
+    busy_seconds: Lifetime = Field(description="How much of that its engine computed.")
+    hour_busy_share: Share = Field(description="Share of the last hour in which its engine computed.")
+    minute_busy_share: Share = Field(description="The same of that hour's busiest minute.")
+    peak_memory_bytes: Bytes = Field(description="Most memory that its processes have held, mapped files included.")
 
 
 class ReadinessReport(BaseModel):
@@ -54,3 +68,4 @@ class ReadinessReport(BaseModel):
     )
     device: str | None = Field(default=None, max_length=64, description="Device that the model really runs on.")
     precision: str | None = Field(default=None, max_length=64, description="Number format that is really used.")
+    usage: Usage | None = Field(default=None, description="What it has used, once it is ready.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from llmi_kubectl.advice import sum_up
 from llmi_kubectl.arguments import Arguments, Output
 from llmi_kubectl.asking import ask_model, read_key
 from llmi_kubectl.change import Change, compute_change
@@ -20,6 +21,7 @@ from llmi_kubectl.manifest_file import choose_namespace, read_manifests
 from llmi_kubectl.picture import draw_picture
 from llmi_kubectl.reading import find_inference, list_events, list_pods, read_surroundings
 from llmi_kubectl.rendering import make_printable, render_answer, render_change, render_status, to_json
+from llmi_kubectl.usage import read_usage
 from llmi_operator.errors import InvalidSpecError
 from llmi_operator.kinds import POD
 from llmi_operator.parse import parse_resource, parse_status
@@ -62,7 +64,8 @@ async def show_status(call: Call) -> Result:
     body = await find_inference(call.client, call.namespace, name)
     pods = await list_pods(call.client, call.namespace, name)
     events, notes = await list_events(call.client, call.namespace, name, pods)
-    picture = draw_picture(body, pods, events, call.now(), notes)
+    usages, unasked = await read_usage(pods, (*call.arguments.kubectl_flags, f"--namespace={call.namespace}"))
+    picture = draw_picture(body, pods, events, call.now(), notes=(*notes, *unasked), used=sum_up(usages))
     return Result(picture, render_status(picture))
 
 
@@ -95,7 +98,7 @@ async def try_model(call: Call) -> Result:
     except InvalidSpecError as error:
         raise PluginError(f"The spec of {name} cannot be served: {error}", Exit.NO_ANSWER) from error
     flags = (*call.arguments.kubectl_flags, f"--namespace={call.namespace}")
-    async with forward(name, spec.service.port, flags) as base:
+    async with forward(f"service/{name}", spec.service.port, flags) as base:
         answer = await ask_model(base, call.namespace, name, spec, text=call.arguments.text, key=key)
     return Result(answer, render_answer(answer))
 

@@ -14,21 +14,23 @@ _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
 @contextlib.asynccontextmanager
-async def forward(service: str, port: int, kubectl_flags: Sequence[str]) -> AsyncIterator[str]:
-    """Let kubectl, which called us, forward a free port of the loopback; gives the URL.
+async def forward(
+    target: str, port: int, kubectl_flags: Sequence[str], *, patience: float = OPEN_SECONDS
+) -> AsyncIterator[str]:
+    """Let kubectl, which called us, forward a free port of the loopback to a pod or a service; gives the URL.
 
     Raises:
         PluginError: There is no kubectl, or it did not forward; the text has its words.
     """
     program = shutil.which("kubectl")
     if program is None:
-        raise PluginError("kubectl is not on PATH, and try asks through kubectl port-forward: install it.")
-    arguments = ("port-forward", f"service/{service}", f":{port}", "--address=127.0.0.1", *kubectl_flags)
+        raise PluginError("kubectl is not on PATH, and models are asked through kubectl port-forward: install it.")
+    arguments = ("port-forward", target, f":{port}", "--address=127.0.0.1", *kubectl_flags)
     process = await asyncio.create_subprocess_exec(
         program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        yield f"http://127.0.0.1:{await _wait_for_port(process)}"
+        yield f"http://127.0.0.1:{await _wait_for_port(process, patience)}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -39,11 +41,11 @@ async def forward(service: str, port: int, kubectl_flags: Sequence[str]) -> Asyn
             await process.communicate()
 
 
-async def _wait_for_port(process: asyncio.subprocess.Process) -> int:
+async def _wait_for_port(process: asyncio.subprocess.Process, patience: float) -> int:
     assert process.stdout is not None  # noqa: S101 - it was asked for
     assert process.stderr is not None  # noqa: S101
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), OPEN_SECONDS)
+        line = await asyncio.wait_for(process.stdout.readline(), patience)
     except TimeoutError:
         line = b""
     found = _FORWARDING.search(line)
@@ -52,5 +54,5 @@ async def _wait_for_port(process: asyncio.subprocess.Process) -> int:
     words = b""
     with contextlib.suppress(TimeoutError):
         words = await asyncio.wait_for(process.stderr.read(2000), 1)
-    said = words.decode(errors="replace").strip() or f"nothing within {OPEN_SECONDS:.0f} s"
+    said = words.decode(errors="replace").strip() or f"nothing within {patience:.0f} s"
     raise PluginError(f"kubectl port-forward did not reach a replica ({said}).", Exit.NO_ANSWER)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from llmi_kubectl.advice import advise
+from llmi_kubectl.advice import UsageSummary, advise
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
 
 _Body = Mapping[str, Any]
@@ -55,7 +55,8 @@ class Picture:
         reasons: Why it scales and rolls out as it does, by the status' own block.
         metrics: Which programs measure what the autoscaler goes by.
         cost: The status' block of that name; empty without a list of prices.
-        advice: What a replica could do with less.
+        used: What replicas have used; None when none was asked, or none told.
+        advice: What would do with less, or needs more.
         notes: What could not be read.
     """
 
@@ -81,12 +82,19 @@ class Picture:
     cost: Mapping[str, str]
     replicas: tuple[Replica, ...]
     events: tuple[Happening, ...]
+    used: UsageSummary | None = None
     advice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def draw_picture(
-    body: _Body, pods: Sequence[_Body], events: Iterable[_Body], now: datetime, notes: tuple[str, ...] = ()
+    body: _Body,
+    pods: Sequence[_Body],
+    events: Iterable[_Body],
+    now: datetime,
+    *,
+    notes: tuple[str, ...] = (),
+    used: UsageSummary | None = None,
 ) -> Picture:
     """Gather it from the resource, its pods and the events about them."""
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
@@ -116,7 +124,8 @@ def draw_picture(
         cost=status.get("cost") or {},
         replicas=tuple(_draw_replica(pod, now) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))),
         events=_draw_events(events, now),
-        advice=tuple(advise(status, pods)),
+        used=used,
+        advice=tuple(advise(spec, status, pods, used)),
         notes=notes,
     )
 

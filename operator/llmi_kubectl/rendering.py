@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from llmi_kubectl.advice import UsageSummary, describe_share, describe_time
 from llmi_kubectl.change import Action, Change, Devices
 from llmi_kubectl.cost_change import CostChange
 from llmi_kubectl.picture import Happening, Picture, Replica
@@ -140,6 +141,8 @@ def _list_facts(picture: Picture) -> Iterable[tuple[str, str]]:
     memory = _describe_memory(picture)
     if memory:
         yield "memory", memory
+    if picture.used is not None:
+        yield "use", _describe_use(picture.used)
     yield from picture.reasons.items()
     if picture.metrics:
         yield "metrics", picture.metrics
@@ -186,6 +189,16 @@ def _describe_devices(devices: Devices) -> str:
 def _describe_memory(picture: Picture) -> str:
     amounts = (("measured", picture.memory_measured_bytes), ("predicted", picture.memory_predicted_bytes))
     return ", ".join(f"{amount / _GIBIBYTE:.2f} GiB {word}" for word, amount in amounts if amount is not None)
+
+
+def _describe_use(used: UsageSummary) -> str:
+    time, held = describe_time(used.serving_seconds), f"{used.peak_memory_bytes / _GIBIBYTE:.2f} GiB held at most"
+    asked = "1 replica asked" if used.replicas == 1 else f"{used.replicas} replicas asked"
+    if not used.is_long_enough:
+        busy = f"computed {describe_share(used.hour_busy_share)} of the {time} in which it serves"
+        return f"{busy}, {held}; too short a time for advice, which takes an hour ({asked})"
+    busy = f"computed {describe_share(used.hour_busy_share)} of the last hour"
+    return f"{busy}, {describe_share(used.minute_busy_share)} of its busiest minute; {held} in {time} ({asked})"
 
 
 def _render_pairs(pairs: Iterable[tuple[str, str]]) -> Table:

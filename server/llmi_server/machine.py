@@ -61,6 +61,11 @@ def peak_memory_bytes(process: int | None = None) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def peak_memory_of_all_bytes(proc: Path = Path("/proc")) -> int:
+    """Return the most memory that this process and those it started have held, each at its own time."""
+    return peak_memory_bytes() + sum(peak_memory_bytes(child) for child in _find_children(proc))
+
+
 def count_oom_kills(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP) -> int:
     """Return how many processes of our group the kernel has killed for want of memory; 0 if unknown."""
     for folder in _folders(cgroup, membership, "memory"):
@@ -88,6 +93,15 @@ def raise_file_limit() -> None:
         wanted = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
         if now != resource.RLIM_INFINITY and now < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _find_children(proc: Path) -> set[int]:
+    """Without those that a kernel does not tell."""
+    found: set[int] = set()
+    for task in (proc / "self" / "task").glob("*"):
+        with contextlib.suppress(OSError, ValueError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def _folders(cgroup: Path, membership: Path, controller: str) -> list[Path]:

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC, RUNNING_METRIC, WAITING_METRIC
+from llmi_server.engine_time import EngineTime
 
 OPERATIONS = frozenset({"chat", "completions", "embeddings", "kserve", "rerank", "task", "models", "page", "other"})
 INFERENCE = {
@@ -60,6 +61,12 @@ class Telemetry:
         )
         self.queue_seconds = self._histogram("llmi_request_queue_seconds", "Wait for the engine.", _SECONDS)
         self.batch_size = self._histogram("llmi_batch_size", "Texts in a batch.", _SIZES)
+        self.busy_seconds = self._counter(
+            "llmi_engine_busy_seconds", "Time in which the engine computed; its rate is the share of time."
+        )
+        self.memory_peak = self._gauge(
+            "llmi_memory_peak_bytes", "Most memory that the server's processes have held, mapped files included."
+        )
         self.kv_cache_usage = self._gauge("llmi_kv_cache_usage_ratio", "Share of the keys' and values' memory in use.")
         self.load_seconds = self._gauge("llmi_model_load_seconds", "Time from start to ready.")
         self.ready = self._gauge("llmi_model_ready", "1 once the model answers, 0 before and while draining.")
@@ -95,6 +102,7 @@ class Telemetry:
             self.long_inputs.labels(handling)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
+        self.engine_time = EngineTime()
 
     def request_done(self, *, operation: str, code: int, seconds: float, exemplar: Exemplar = None) -> None:
         """Count an answered request."""
@@ -125,6 +133,11 @@ class Telemetry:
         """Count a batch that the engine begins."""
         self.batch_size.observe(texts)
         self.tokens.labels("input").inc(tokens)
+
+    def engine_computed(self, seconds: float) -> None:
+        """Count time in which the engine computed, until now."""
+        self.busy_seconds.inc(seconds)
+        self.engine_time.add(seconds)
 
     def drift_measured(self, values: Mapping[str, float | None]) -> None:
         """Show how far answers are from those in float32."""

@@ -24,6 +24,10 @@ def test_status_try_logs_and_plan_tell_the_truth_about_a_model_that_serves(share
     seen = plugin.read("status", "tiny")
     assert (seen["ready"], seen["reason"]) == ("1/1", "Serving")
     assert seen["replicas"][0]["state"] == "serving"
+    # Asked through a forwarded port, which needs neither a key nor a hole in its NetworkPolicy.
+    assert (seen["used"]["replicas"], seen["notes"]) == (1, [])
+    assert seen["used"]["peakMemoryBytes"] >= 100 * 2**20
+    assert "too short a time for advice" in plugin("status", "tiny")
     assert "1/1 ready (Serving)" in plugin("status", "tiny").splitlines()[0]
 
     refused = plugin.run("try", "tiny")

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 from datetime import UTC, datetime
@@ -5,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from llmi_kubectl.advice import UsageSummary
 from llmi_kubectl.change import Action, Change, Devices, Step
 from llmi_kubectl.picture import draw_picture
 from llmi_kubectl.rendering import (
@@ -37,6 +39,15 @@ CHANGE = Change(
     room=None,
     gap="None.",
     notes=("You may not list nodes.",),
+)
+
+USED = UsageSummary(
+    replicas=2,
+    serving_seconds=3 * 3600 + 5,
+    busy_seconds=500.0,
+    hour_busy_share=0.04,
+    minute_busy_share=0.11,
+    peak_memory_bytes=2 * 2**30,
 )
 
 
@@ -115,6 +126,20 @@ def test_an_age_has_one_unit(seconds, text):
 def test_the_program_that_measures_has_a_line():
     metrics = "CPU: metrics-server in kube-system"
     assert metrics in plain(render_status(picture(scaling={"source": metrics})))
+
+
+def test_what_replicas_use_has_a_line_and_too_short_a_time_is_said():
+    def show(**changed):
+        return plain(render_status(dataclasses.replace(picture(), used=dataclasses.replace(USED, **changed))))
+
+    assert (
+        "computed 4% of the last hour, 11% of its busiest minute; 2.00 GiB held at most in 3 h (2 replicas asked)"
+    ) in show()
+    assert (
+        "computed 4% of the 12 min in which it serves, 2.00 GiB held at most; too short a time for advice, which takes "
+        "an hour (1 replica asked)"
+    ) in show(serving_seconds=730, replicas=1)
+    assert "in 4 days (" in show(serving_seconds=4.5 * 86400)
 
 
 def test_a_cost_comes_with_its_arithmetic_and_an_unknown_one_with_what_is_missing():

@@ -1,8 +1,17 @@
 """CPUs and memory as the kernel's files say, both cgroup versions."""
 
+import subprocess
+import sys
+
 import pytest
 
-from llmi_server.machine import count_oom_kills, free_memory_bytes, usable_cpus
+from llmi_server.machine import (
+    count_oom_kills,
+    free_memory_bytes,
+    peak_memory_bytes,
+    peak_memory_of_all_bytes,
+    usable_cpus,
+)
 
 GIB = 1 << 30
 
@@ -91,3 +100,12 @@ def test_processes_killed_for_want_of_memory_are_counted_in_both_versions(cgroup
     assert count_oom_kills(cgroup / "fs", cgroup / "membership") == 0
     write(cgroup, **{name: "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"})
     assert count_oom_kills(cgroup / "fs", cgroup / "membership") == 3
+
+
+def test_what_processes_of_its_own_have_held_counts_too():
+    code = "held = bytearray(60_000_000); print(len(held), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline()
+        assert peak_memory_of_all_bytes() >= peak_memory_bytes() + 60_000_000
+        child.communicate(b"\n")
+    assert peak_memory_of_all_bytes() < peak_memory_bytes() + 60_000_000

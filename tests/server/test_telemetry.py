@@ -21,6 +21,8 @@ PROMISED = {
     "llmi_batch_size": "histogram",
     "llmi_model_load_seconds": "gauge",
     "llmi_model_ready": "gauge",
+    "llmi_engine_busy_seconds": "counter",
+    "llmi_memory_peak_bytes": "gauge",
 }
 
 
@@ -96,6 +98,13 @@ def test_openmetrics_carries_exemplars_and_the_older_format_none():
     content, media_type = measured().exposition()
     assert media_type == "text/plain; version=0.0.4; charset=utf-8"
     assert b"trace_id" not in content
+
+
+def test_time_in_which_the_engine_computed_adds_up():
+    telemetry = Telemetry()
+    for seconds in (0.25, 0.5):
+        telemetry.engine_computed(seconds)
+    assert telemetry.registry.get_sample_value("llmi_engine_busy_seconds_total") == 0.75
 
 
 def test_what_runs_and_what_waits_is_in_flight():

@@ -2,7 +2,9 @@
 
 import logging
 import queue
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -43,7 +45,9 @@ class EngineLoop:
         while self._obey():
             step = self._scheduler.next_step()
             if step is not None:
-                self._report(self._take(step))
+                began = time.monotonic()
+                done = self._take(step)
+                self._report(replace(done, seconds=time.monotonic() - began))
             if self._failures >= _TOLERATED_FAILURES:
                 raise RuntimeError("the model failed in several steps in a row")
 

@@ -165,6 +165,7 @@ class StepDone:
         texts: Texts in the step's passes.
         running: Jobs that go on.
         used_share: Share of the memory for keys and values that is in use.
+        seconds: How long it took.
     """
 
     started: tuple[int, ...] = ()
@@ -176,6 +177,7 @@ class StepDone:
     texts: int = 0
     running: int = 0
     used_share: float = field(default=0.0)
+    seconds: float = 0.0
 
 
 Event = PhaseBegins | MemoryPredicted | BytesExpected | BytesRead | GaveUp | Loaded | StepDone

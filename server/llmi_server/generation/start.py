@@ -48,6 +48,7 @@ def start_generation(
 
 def note_step(telemetry: Telemetry, step: StepDone) -> None:
     """Take over the engine's own figures after a step."""
+    telemetry.engine_computed(step.seconds)
     telemetry.step_done(
         texts=step.texts,
         prompt_tokens=step.prompt_tokens,

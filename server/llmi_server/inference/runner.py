@@ -186,7 +186,8 @@ class BatchRunner:
         self._telemetry.batch_computed(texts=len(texts), tokens=sum(map(len, texts)))
         self._batch_began = time.monotonic()
         try:
-            outputs = self._traced(span, texts)
+            with self._timed():
+                outputs = self._traced(span, texts)
         except EngineOutOfMemoryError:
             logging.getLogger(__name__).exception("Batch did not fit into memory")
             self._fail(batch, OutOfMemoryError("The request did not fit into memory. Send fewer or shorter inputs."))
@@ -197,6 +198,14 @@ class BatchRunner:
             self._finish(batch, outputs)
         finally:
             self._batch_began = None
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._telemetry.engine_computed(time.monotonic() - began)
 
     def _traced(self, span: Span | None, texts: list[EncodedText]) -> list[Output]:
         if span is None:

@@ -6,9 +6,9 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from llmi_api.readiness import ReadinessReport, Stage
+from llmi_api.readiness import ReadinessReport, Stage, Usage
 from llmi_server.inference.lifecycle import Lifecycle
-from llmi_server.machine import peak_memory_bytes
+from llmi_server.machine import peak_memory_bytes, peak_memory_of_all_bytes
 from llmi_server.schema.status import PrecisionDrift, ServerStatus
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
@@ -31,6 +31,8 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
         report = lifecycle.report()
         ready = report.stage is Stage.READY
         headers = {} if ready else {"retry-after": "5"}
+        if ready:
+            report = report.model_copy(update={"usage": _sum_up(telemetry)})
         body = report.model_dump_json(exclude_none=True)
         return Response(body, status_code=200 if ready else 503, headers=headers, media_type="application/json")
 
@@ -38,6 +40,7 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         telemetry.ready.set(lifecycle.is_ready)
+        telemetry.memory_peak.set(peak_memory_of_all_bytes())
         content, media_type = telemetry.exposition(",".join(request.headers.getlist("accept")))
         return Response(content, headers={"content-type": media_type, "vary": "accept"})
 
@@ -46,6 +49,17 @@ def health_routes(lifecycle: Lifecycle, telemetry: Telemetry, settings: ServeSet
         return _describe(lifecycle, settings)
 
     return router
+
+
+def _sum_up(telemetry: Telemetry) -> Usage:
+    busy = telemetry.engine_time.read()
+    return Usage(
+        serving_seconds=round(busy.serving_seconds, 6),
+        busy_seconds=round(busy.busy_seconds, 6),
+        hour_busy_share=round(busy.hour_share, 6),
+        minute_busy_share=round(busy.minute_share, 6),
+        peak_memory_bytes=peak_memory_of_all_bytes(),
+    )
 
 
 def _describe(lifecycle: Lifecycle, settings: ServeSettings) -> ServerStatus:

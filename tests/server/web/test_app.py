@@ -138,6 +138,20 @@ def test_ready_says_what_the_start_took_and_nothing_about_the_model(server):
     assert MODEL_NAME not in answer.text
 
 
+def test_ready_says_what_was_used_since_requests_are_taken(server):
+    def read():
+        return ReadinessReport.model_validate_json(server.http.get("/readyz").content).usage
+
+    before = read()
+    server.http.post("/v1/embeddings", json={"model": MODEL_NAME, "input": "x"}).raise_for_status()
+    after = read()
+    assert 0 < after.busy_seconds - before.busy_seconds < after.serving_seconds
+    assert 0 < after.hour_busy_share < 1
+    assert after.peak_memory_bytes > 10_000_000
+    text = server.http.get("/metrics").text
+    assert "llmi_memory_peak_bytes 0.0" not in text
+
+
 def test_while_the_weights_are_read_ready_says_how_far_it_is():
     with running_server(load=False) as server:
         server.lifecycle.enter_phase("weights")
@@ -152,6 +166,7 @@ def test_while_the_weights_are_read_ready_says_how_far_it_is():
         assert (report.done_bytes, report.total_bytes, report.predicted_memory_bytes) == (300, 1000, 5000)
         assert report.predicted_by_precision == {"float32": 5000, "bfloat16": 2500}
         assert report.bytes_per_second > 0
+        assert report.usage is None
 
 
 def test_the_memory_of_a_gpu_counts_where_there_is_one():

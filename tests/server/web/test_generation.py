@@ -272,6 +272,7 @@ def test_metrics_tell_tokens_and_times(server, client):
     )
     assert seen > 0
     assert sample(server, "llmi_kv_cache_usage_ratio") == 0
+    assert 0 < sample(server, "llmi_engine_busy_seconds_total") < server.lifecycle.age_seconds
     text = httpx.get(f"{server.url}/metrics").text
     assert 'llmi_requests_total{code="200",operation="chat"}' in text
 
