@@ -1,4 +1,4 @@
-"""Manifests of logging and tracing as a real API server takes them; nothing of them runs here."""
+"""Manifests of logging, tracing and kube-state-metrics as a real API server takes them; nothing of them runs here."""
 
 import subprocess
 
@@ -7,10 +7,12 @@ import yaml
 
 from llmi_testing.apiserver import find_programs
 from llmi_testing.helm import ROOT
+from llmi_testing.module_files import find_module_file
 
 pytestmark = pytest.mark.apiserver
 FOLDER = ROOT / "deploy" / "observability"
-OF_ECK = {"Elasticsearch", "Kibana"}
+ECK = "github.com/elastic/cloud-on-k8s/v3"
+TYPES_OF_ECK = ("elasticsearch.k8s.elastic.co_elasticsearches", "kibana.k8s.elastic.co_kibanas")
 
 
 def build(path):
@@ -19,20 +21,38 @@ def build(path):
     return [body for body in yaml.safe_load_all(text) if body]
 
 
+@pytest.fixture(scope="module")
+def types_of_eck(control_plane):
+    """ECK's own types, for the length of the module."""
+    files = [find_module_file("eck", ECK, f"config/crds/v1/resources/{name}.yaml") for name in TYPES_OF_ECK]
+    words = [word for file in files for word in ("-f", str(file))]
+    control_plane.kubectl("create", *words)
+    control_plane.kubectl("wait", "--for=condition=Established", *words, "--timeout=30s")
+    yield
+    control_plane.kubectl("delete", *words)
+
+
 @pytest.mark.parametrize("path", ["logging", "logging/efk", "logging/eck", "tracing"])
-def test_the_api_server_takes_every_object_and_knows_every_field(control_plane, path):
+def test_the_api_server_takes_every_object_and_knows_every_field(control_plane, types_of_eck, path):
     bodies = build(path)
     (namespace,) = [body for body in bodies if body["kind"] == "Namespace"]
     name = namespace["metadata"]["name"]
     control_plane.kubectl("create", "-f", "-", stdin=yaml.safe_dump(namespace))
-    others = [body for body in bodies if body["kind"] not in OF_ECK | {"Namespace"}]
+    others = [body for body in bodies if body["kind"] != "Namespace"]
     try:
-        text = control_plane.kubectl(
-            "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(others)
-        )
+        takes(control_plane, others)
     finally:
         control_plane.kubectl("delete", "namespace", name)
-    assert text.count("created") == len(others)
+
+
+def test_the_api_server_takes_a_kube_state_metrics_of_our_own(control_plane):
+    takes(control_plane, build("kube-state-metrics-standalone"))
+
+
+def takes(control_plane, bodies):
+    words = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"]
+    text = control_plane.kubectl(*words, stdin=yaml.safe_dump_all(bodies))
+    assert text.count("created") == len(bodies)
 
 
 @pytest.mark.parametrize("path", ["logging", "logging/efk", "tracing"])
