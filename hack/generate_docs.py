@@ -22,6 +22,7 @@ from llmi_api.launch import ENVIRONMENT_PREFIX
 from llmi_api.markdown import write_table
 from llmi_operator import metrics
 from llmi_operator.__main__ import EXIT_MEANING
+from llmi_operator.metrics_api import metrics as adapter_metrics
 from llmi_operator.settings import PREFIX, OperatorSettings
 from llmi_server.settings import FetchSettings, ServeSettings, TritonSettings
 from llmi_server.telemetry import Telemetry
@@ -85,6 +86,8 @@ def write_operator_page() -> str:
             ENDPOINTS,
             "\n## Metrics\n\n",
             _metrics(vars(metrics).values()),
+            "\nThe [metrics adapter](../scaling.md) tells of itself, at `/metrics` of its port, over TLS:\n\n",
+            _metrics(vars(adapter_metrics).values()),
             "\n## Exit codes\n\n",
             write_table(("Code", "What happened"), exits),
         )

@@ -179,8 +179,8 @@ _LIFE = (
         query=f'max by ({_MODEL}) ({_STATE}{{reason="AutoscalerBlind"}}) >= 0',
         summary=f"The autoscaler of {_WHO} gets no metrics",
         description=f"The autoscaler of {_WHO} has had no metrics for 5 minutes and keeps the number of replicas.",
-        meaning="What serves the metrics is away, or the API server does not trust its certificate. Our adapter renews its own "
-        "certificate long before it ends, so there is no alert of its own for that.",
+        meaning="What serves the metrics is away, or the API server does not trust its certificate. The end of our adapter's own "
+        "certificate is told before: [LLMInferenceCertificateExpiring](#llminferencecertificateexpiring).",
         steps=(_WHY, "[AutoscalerBlind](troubleshooting.md#autoscalerblind)"),
     ),
     Alert(
@@ -353,6 +353,22 @@ _OPERATOR = (
         steps=(
             _OPERATOR_LOG,
             "`kubectl auth can-i list pods --as system:serviceaccount:llminference-system:llminference-operator`",
+        ),
+    ),
+    Alert(
+        name="LLMInferenceCertificateExpiring",
+        severity=Severity.WARNING,
+        source=Source.ADAPTER,
+        lasting="30m",
+        query="llmi_metrics_adapter_certificate_expiry_timestamp_seconds - time() < 30 * 86400",
+        summary="The certificate of {{ $labels.namespace }}/{{ $labels.pod }} ends in {{ $value | humanizeDuration }}",
+        description="The certificate by which the API server knows the metrics adapter {{ $labels.namespace }}/{{ $labels.pod }} ends "
+        "in {{ $value | humanizeDuration }}; it is made anew when half of its year is over, and the limit is 30 days.",
+        meaning="The adapter renews its certificate by starting anew, and has not: it hangs, or its clock is wrong. Once the certificate has ended, "
+        "autoscalers that go by requests in flight keep the number of replicas ([LLMInferenceScalingBlind](#llminferencescalingblind)).",
+        steps=(
+            "`kubectl -n llminference-system rollout restart deploy/llminference-metrics-adapter` gives it a new one.",
+            "`kubectl -n llminference-system logs deploy/llminference-metrics-adapter --previous` tells what it did before.",
         ),
     ),
 )

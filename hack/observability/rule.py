@@ -19,6 +19,7 @@ class Source(StrEnum):
 
     PODS = "the replicas' own metrics"
     OPERATOR = "the operator's own metrics"
+    ADAPTER = "the metrics adapter's own metrics"
     STATE = "kube-state-metrics with our configuration"
     GPU = "NVIDIA's DCGM exporter"
 

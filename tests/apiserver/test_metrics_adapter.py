@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_operator.metrics_api.documents import ROOT
@@ -99,14 +100,17 @@ class Adapter:
     def says(self, words):
         eventually(lambda: words in self._log.read_text(), f"it says {words}", seconds=60)
 
-    def ask(self, path, *, certificate="front.crt"):
+    def read(self, path, *, certificate="front.crt"):
         context = ssl._create_unverified_context()  # noqa: S323 - its name is not that of this machine
         if certificate:
             path_of = self._server.folder / certificate
             context.load_cert_chain(path_of, path_of.with_suffix(".key"))
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.port}{path}", context=context, timeout=20) as answer:
+            return answer.read().decode()
+
+    def ask(self, path, *, certificate="front.crt"):
         try:
-            with urllib.request.urlopen(f"https://127.0.0.1:{self.port}{path}", context=context, timeout=20) as answer:
-                return answer.status, json.loads(answer.read())
+            return http.HTTPStatus.OK, json.loads(self.read(path, certificate=certificate))
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
 
@@ -150,6 +154,14 @@ def test_it_registers_with_a_certificate_that_vouches_for_it(server, adapter):
     words += ["-verify_return_error", "-verify_hostname", host, "-servername", host]
     done = subprocess.run(words, input=b"", capture_output=True, check=False, timeout=20)
     assert b"Verify return code: 0 (ok)" in done.stdout, done.stdout.decode() + done.stderr.decode()
+
+
+def test_it_tells_anybody_when_its_certificate_ends(server, adapter):
+    found = json.loads(server.kubectl("get", "apiservice", ITS_OWN, "-o", "json"))["spec"]
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(found["caBundle"]))
+    text = adapter.read("/metrics", certificate="")
+    (line,) = [line for line in text.splitlines() if line.startswith("llmi_metrics_adapter_certificate_expiry")]
+    assert int(float(line.split()[1])) == int(certificate.not_valid_after_utc.timestamp())
 
 
 def test_it_tells_what_replicas_have_in_flight_by_selector_and_by_name(server, adapter):

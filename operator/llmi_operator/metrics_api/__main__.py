@@ -14,6 +14,7 @@ from llmi_operator.kinds import API_SERVICE, CONFIG_MAP
 from llmi_operator.logs import set_up_logging
 from llmi_operator.metrics_api.certificate import LIFETIME, Certificate, make_certificate, make_context
 from llmi_operator.metrics_api.front_proxy import CONFIG_NAME, CONFIG_NAMESPACE, FrontProxy, read_front_proxy
+from llmi_operator.metrics_api.metrics import CERTIFICATE_EXPIRY
 from llmi_operator.metrics_api.registration import (
     CLUSTER_ROLE,
     NAME,
@@ -59,6 +60,7 @@ async def run(settings: AdapterSettings) -> None:
         if proxy is None:
             return
         certificate = make_certificate(f"{NAME}.{settings.namespace}.svc", datetime.now(UTC))
+        CERTIFICATE_EXPIRY.set(certificate.expires.timestamp())
         api = MetricsApi(cluster, scraper, proxy, settings.pod_port)
         context = make_context(certificate, proxy.authority)
         runner = await start_server(api, context, settings.host, settings.port)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_operator.cluster.client import ApiCluster
@@ -23,10 +24,12 @@ from llmi_operator.metrics_api.documents import (
     refuse,
 )
 from llmi_operator.metrics_api.front_proxy import FrontProxy
+from llmi_operator.metrics_api.metrics import REGISTRY
 from llmi_operator.metrics_api.pods import choose_targets
 from llmi_operator.metrics_api.scrape import Scraper
 
 HEALTH = frozenset({"/livez", "/readyz"})
+METRICS = "/metrics"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class MetricsApi:
 
 
 async def start_server(api: MetricsApi, context: ssl.SSLContext, host: str, port: int) -> web.AppRunner:
-    """Serve discovery, values and health."""
+    """Serve discovery, values, health and the adapter's own metrics."""
 
     async def answer(request: web.Request) -> web.Response:
         question = parse_path(request.path)
@@ -71,8 +74,12 @@ async def start_server(api: MetricsApi, context: ssl.SSLContext, host: str, port
     async def say_ok(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
+    async def tell_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     app = web.Application(middlewares=[_make_guard(api.proxy)])
-    app.add_routes([*(web.get(path, say_ok) for path in sorted(HEALTH)), web.get("/{path:.*}", answer)])
+    health = (web.get(path, say_ok) for path in sorted(HEALTH))
+    app.add_routes([*health, web.get(METRICS, tell_metrics), web.get("/{path:.*}", answer)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host or None, port, ssl_context=context).start()
@@ -80,12 +87,12 @@ async def start_server(api: MetricsApi, context: ssl.SSLContext, host: str, port
 
 
 def _make_guard(proxy: FrontProxy) -> Middleware:
-    """Let nobody but the API server ask: it knows who the asker is, and whether they may."""
+    """Let nobody but the API server ask: it knows who the asker is, and whether they may. Of itself it tells all."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         certificate = request.transport.get_extra_info("peercert") if request.transport else None
-        if request.path in HEALTH or proxy.is_it(certificate):
+        if request.path in HEALTH | {METRICS} or proxy.is_it(certificate):
             return await handler(request)
         return _say_no(HTTPStatus.UNAUTHORIZED, f"Ask the API server for {GROUP}; it passes your request on.")
 

@@ -18,6 +18,7 @@ _POD = f'{_MODEL},pod="bert-0"'
 _CHAT = 'namespace="models",llminference="chat",pod="chat-0"'
 _GPU = 'Hostname="node-1",gpu="0",namespace="models",pod="chat-0"'
 _SECOND_GPU = 'Hostname="node-1",gpu="1",namespace="other",pod="game-0"'
+_ADAPTER = 'namespace="llminference-system",pod="adapter-0"'
 _REASON = "llminference_status_condition{{" + _MODEL + ',type="{kind}",reason="{reason}"}}'
 
 
@@ -111,6 +112,7 @@ HEALTHY: dict[str, Values] = {
     f"DCGM_FI_DEV_GPU_UTIL{{{_SECOND_GPU}}}": steady(0),
     f"DCGM_FI_DEV_XID_ERRORS{{{_GPU}}}": steady(31),
     f"DCGM_FI_DEV_XID_ERRORS{{{_SECOND_GPU}}}": steady(0),
+    f"llmi_metrics_adapter_certificate_expiry_timestamp_seconds{{{_ADAPTER}}}": steady(200 * 86400),
     'llmi_operator_leader{pod="operator-0"}': steady(1),
     'llmi_operator_leader{pod="operator-1"}': steady(0),
     'llmi_operator_passes_total{pod="operator-0",result="done"}': growing(30),
@@ -216,6 +218,13 @@ CASES: dict[str, Case] = {
         _NO_LABELS,
         after=37,
         before=33,
+        gone=2,
+    ),
+    "LLMInferenceCertificateExpiring": Case(
+        {f"llmi_metrics_adapter_certificate_expiry_timestamp_seconds{{{_ADAPTER}}}": during(20 * 86400, 200 * 86400)},
+        {"namespace": "llminference-system", "pod": "adapter-0"},
+        after=32,
+        before=29,
         gone=2,
     ),
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """Models under load that Prometheus watches, and the faults that fire its alerts.
 
 The servers are real: one in a process of its own, the others in this one, with an engine that does what a test says.
-kube-state-metrics, cAdvisor and the DCGM exporter are stand-ins that write what those would. The operator's metrics are
-its own, and filled by hand; so are the first tokens of the model `chat`, in its server's own telemetry.
+kube-state-metrics, cAdvisor, the DCGM exporter and the metrics adapter are stand-ins that write what those would. The
+operator's metrics are its own, and filled by hand; so are the first tokens of the model `chat`, in its server's own
+telemetry.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from llmi_testing.server import RunningServer, running_server
 from llmi_testing.surrounding_metrics import FIRST_GPU, SECOND_GPU, broken, healthy
 
 WORDS = "how do I get my money back " * 4
+GPU, ADAPTER = "DCGM", "llmi_metrics_adapter"
 MODELS = ("real", "well", "failing", "overloaded", "starting", "chat")
 
 
@@ -77,6 +79,7 @@ class Monitored:
     engines: dict[str, SlowEngine]
     stand_in: StandIn
     gpus: StandIn
+    adapter: StandIn
     operator: OperatorMetrics
     load: Clients
     overload: Clients = field(default_factory=Clients)
@@ -132,15 +135,16 @@ def monitored_models() -> Iterator[Monitored]:
             )
             for name in MODELS[1:]
         }
-        stand_in = StandIn({}, lambda name: not name.startswith("DCGM"))
-        gpus = StandIn(stand_in.series, lambda name: name.startswith("DCGM"))
-        stack.callback(stand_in.close)
-        stack.callback(gpus.close)
+        stand_in = StandIn({}, lambda name: not name.startswith((GPU, ADAPTER)))
+        gpus = StandIn(stand_in.series, lambda name: name.startswith(GPU))
+        adapter = StandIn(stand_in.series, lambda name: name.startswith(ADAPTER))
+        for one in (stand_in, gpus, adapter):
+            stack.callback(one.close)
         stand_in.series.update(healthy(MODELS) | {FIRST_GPU: 0})
         operator = OperatorMetrics()
         operator.start()
         stack.callback(operator.stop)
-        monitored = Monitored(process, servers, engines, stand_in, gpus, operator, load)
+        monitored = Monitored(process, servers, engines, stand_in, gpus, adapter, operator, load)
         stack.callback(load.stop)
         stack.callback(monitored.overload.stop)
         stack.callback(process.process.send_signal, signal.SIGCONT)

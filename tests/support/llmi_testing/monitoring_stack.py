@@ -34,9 +34,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(?<=\[)\d+[smh](?=\])|(?<=offset )\d+[smh]|(?<=for: )[1-9]\d*[smh]")
 
 
-def hasten(rules: str) -> str:
+def hasten(rules: str, haste: int = HASTE) -> str:
     """Divide windows, offsets and waits; what thresholds say in seconds stays."""
-    return _DURATION.sub(lambda found: f"{int(found[0][:-1]) * _UNITS[found[0][-1]] * 1000 // HASTE}ms", rules)
+    return _DURATION.sub(lambda found: f"{int(found[0][:-1]) * _UNITS[found[0][-1]] * 1000 // haste}ms", rules)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,12 @@ def operator_target(port: int) -> Target:
     """The operator's pod."""
     labels = {"pod_label_app_kubernetes_io_name": "llminference-operator", "pod_container_port_name": "health"}
     return Target("operator", port, labels)
+
+
+def adapter_target(port: int) -> Target:
+    """The metrics adapter's pod."""
+    labels = {"pod_label_app_kubernetes_io_name": "llminference-metrics-adapter", "pod_container_port_name": "https"}
+    return Target("metrics-adapter", port, labels)
 
 
 def state_metrics_target(port: int) -> Target:
@@ -196,10 +202,26 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, jobs: Mapping[str, list[Target]], *, port: int = 0) -> Iterator[Stack]:
-    """Run it while the block runs; ``jobs`` gives the targets of each job of the shipped configuration."""
+def running_stack(
+    folder: Path,
+    jobs: Mapping[str, list[Target]],
+    *,
+    port: int = 0,
+    rules: str = "",
+    scrape_seconds: int = SCRAPE_SECONDS,
+) -> Iterator[Stack]:
+    """Run it while the block runs.
+
+    Args:
+        folder: Where its files go.
+        jobs: Targets of each job of the shipped configuration.
+        port: Prometheus' port; any free one if 0.
+        rules: The rule file, if it is to be another than the shipped one, hastened.
+        scrape_seconds: How often it asks its targets.
+    """
     receiver, ports = Receiver(), [port or _free_port(), _free_port()]
-    _write_files(folder, jobs, receiver.port, ports[1])
+    (folder / "rules.yaml").write_text(rules or hasten(write_rule_file()))
+    _write_files(folder, jobs, scrape_seconds, receiver.port, ports[1])
     programs = monitoring.find()
     started: list[subprocess.Popen[bytes]] = []
 
@@ -239,9 +261,11 @@ def _answers(http: httpx.Client, started: list[subprocess.Popen[bytes]], folder:
         return False
 
 
-def _write_files(folder: Path, jobs: Mapping[str, list[Target]], receiver: int, manager: int) -> None:
+def _write_files(
+    folder: Path, jobs: Mapping[str, list[Target]], scrape_seconds: int, receiver: int, manager: int
+) -> None:
     config = yaml.safe_load(CONFIG.read_text())
-    every = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+    every = {"scrape_interval": f"{scrape_seconds}s", "scrape_timeout": f"{scrape_seconds}s"}
     config["global"] = every | {"evaluation_interval": "1s"}
     config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{manager}"]}]}]}
     for job in config["scrape_configs"]:
@@ -252,7 +276,6 @@ def _write_files(folder: Path, jobs: Mapping[str, list[Target]], receiver: int, 
         for secured in ("scheme", "authorization", "tls_config"):
             job.pop(secured, None)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (folder / "rules.yaml").write_text(hasten(write_rule_file()))
     route = {
         "receiver": "test",
         "group_by": ["..."],

@@ -1,5 +1,6 @@
-"""What kube-state-metrics, cAdvisor and the DCGM exporter would tell, written by hand: none of them runs here."""
+"""What kube-state-metrics, cAdvisor, the DCGM exporter and the metrics adapter would tell, by hand: none runs here."""
 
+import time
 from collections.abc import Iterable
 
 from llmi_testing.monitoring_stack import Growing
@@ -8,6 +9,8 @@ _GPU = 'Hostname="node-1",gpu="0",namespace="models",pod="chat-0"'
 FIRST_GPU = f"DCGM_FI_DEV_GPU_UTIL{{{_GPU}}}"
 SECOND_GPU = 'DCGM_FI_DEV_GPU_UTIL{Hostname="node-1",gpu="1",namespace="other",pod="game-0"}'
 _XID = f"DCGM_FI_DEV_XID_ERRORS{{{_GPU}}}"
+_CERTIFICATE = "llmi_metrics_adapter_certificate_expiry_timestamp_seconds"
+_DAY = 86400
 _STATUS = "kube_pod_container_status"
 
 
@@ -18,7 +21,7 @@ def _condition(name: str, kind: str, reason: str) -> str:
 
 def healthy(names: Iterable[str]) -> dict[str, float | Growing]:
     """Tell of models, their pods and a node with two GPUs, all well."""
-    found: dict[str, float | Growing] = {SECOND_GPU: 50, _XID: 0}
+    found: dict[str, float | Growing] = {SECOND_GPU: 50, _XID: 0, _CERTIFICATE: time.time() + 200 * _DAY}
     for name in names:
         container = f'namespace="models",pod="{name}-0",container="server"'
         model = f'namespace="models",llminference="{name}"'
@@ -54,4 +57,5 @@ def broken() -> dict[str, float | Growing]:
         f'{_STATUS}_last_terminated_reason{{{container},reason="OOMKilled"}}': 1,
         f"{_STATUS}_restarts_total{{{container}}}": Growing(0.1),
         _XID: 79,
+        _CERTIFICATE: time.time() + 20 * _DAY,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from llmi_testing.monitored_models import Monitored, monitored_models
 from llmi_testing.monitoring_stack import (
     Stack,
+    adapter_target,
     gpu_target,
     model_target,
     operator_target,
@@ -31,6 +32,7 @@ def watched_models(folder: Path, *, port: int = 0) -> Iterator[Watched]:
         jobs = {
             "llminference": [model_target(name, one) for name, one in models.ports().items()],
             "llminference-operator": [operator_target(models.operator.port)],
+            "llminference-metrics-adapter": [adapter_target(models.adapter.port)],
             "kube-state-metrics": [state_metrics_target(models.stand_in.port)],
             "dcgm-exporter": [gpu_target(models.gpus.port)],
         }
