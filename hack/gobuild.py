@@ -18,6 +18,8 @@ KUBERNETES_VERSION = "1.36.3"
 CONTAINERD_VERSION = "2.4.2"  # only its name: what is built is in hack/node/containerd/go.mod
 HELM_VERSIONS = {3: "3.22.0", 4: "4.3.1"}  # likewise: hack/tools/helm/go.mod
 HELM_KUBERNETES_MINOR = 37
+STATE_METRICS_VERSION = "2.18.0"  # likewise: hack/tools/monitoring/go.mod
+PROMETHEUS_VERSION = "3.13.0"  # likewise, as v0.313.0
 _HELM_3_RENDERS = ("chartutil", "lint/rules")
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
@@ -56,6 +58,7 @@ class Programs:
     packages: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     ld_flags: str = _LD_FLAGS
+    tags: str = ""
 
     def path(self, program: str) -> Path:
         """Where a built program lies."""
@@ -73,11 +76,13 @@ class Programs:
 
     def fetch(self, log: Path) -> None:
         """Fetch the sources that the build will need, while the processor is busy with something else."""
-        sh([find_go(), "list", "-deps", "-f", "", *self.packages], log, _ENVIRONMENT, cwd=self.module)
+        argv = [find_go(), "list", "-tags", self.tags, "-deps", "-f", "", *self.packages]
+        sh(argv, log, _ENVIRONMENT, cwd=self.module)
 
     def _build(self, target: Path, log: Path) -> None:
         # One command for all packages: go builds what they share once and links them side by side.
-        argv = [find_go(), "build", "-ldflags", self.ld_flags, "-o", f"{target}/", *self.packages]
+        flags = ["-tags", self.tags, "-ldflags", self.ld_flags]
+        argv = [find_go(), "build", *flags, "-o", f"{target}/", *self.packages]
         sh(argv, log, _ENVIRONMENT, cwd=self.module)
         for alias in self.aliases:
             (target / alias).symlink_to("hyper")
@@ -154,6 +159,24 @@ def judge() -> Programs:
     return Programs(
         Artifact("judge", key_of(module)), "building the judge of GitOps", module, ("llminference.local/judge",)
     )
+
+
+def state_metrics() -> Programs:
+    """kube-state-metrics; of one module with Prometheus, so that they share what they are compiled from."""
+    return _monitoring("kube-state-metrics", STATE_METRICS_VERSION, "k8s.io/kube-state-metrics/v2")
+
+
+def prometheus() -> Programs:
+    """Prometheus with the discovery that our configuration uses, and no other: that of Kubernetes."""
+    package = "github.com/prometheus/prometheus/cmd/prometheus"
+    return _monitoring("prometheus-server", PROMETHEUS_VERSION, package, tags="remove_all_sd,enable_kubernetes_sd")
+
+
+def _monitoring(name: str, version: str, package: str, tags: str = "") -> Programs:
+    module = TOOLS_DIR / "monitoring"
+    flags = f"-s -w -X github.com/prometheus/common/version.Version={version}"
+    artifact = Artifact(name, key_of(module, flags, tags))
+    return Programs(artifact, f"building {name} {version}", module, (package,), ld_flags=flags, tags=tags)
 
 
 def collector() -> Programs:

@@ -172,15 +172,30 @@ def model_image(image: str, folder: Path, log: Path) -> None:
         folder: the model's files; they become the root of the image.
         log: file for docker's output.
     """
-    key = key_of(folder)
+    _import(image, key_of(folder), {path.name: path for path in sorted(folder.iterdir())}, log)
+
+
+def program_image(image: str, program: Path, log: Path) -> None:
+    """Make an image that only carries a program that needs nothing else, unless Docker has it.
+
+    Args:
+        image: the name under which manifests know it, where it cannot be pulled.
+        program: a static binary; the image runs it.
+        log: file for docker's output.
+    """
+    entry = f"bin/{program.name}"
+    _import(image, key_of(program), {entry: program}, log, "--change", f'ENTRYPOINT ["/{entry}"]')
+
+
+def _import(image: str, key: str, files: dict[str, Path], log: Path, *changes: str) -> None:
     if has_image(image) and _label(image) == key:
         return
-    archive = ROOT / "build" / f"{folder.name}.tar"
+    archive = ROOT / "build" / f"{key}.tar"
     archive.parent.mkdir(exist_ok=True)
     with tarfile.open(archive, "w") as tar:
-        for path in sorted(folder.iterdir()):
-            tar.add(path, path.name, filter=_same_everywhere)
-    sh(["docker", "import", "--change", f"LABEL {INPUTS_LABEL}={key}", archive, image], log)
+        for name, path in files.items():
+            tar.add(path, name, filter=_same_everywhere)
+    sh(["docker", "import", "--change", f"LABEL {INPUTS_LABEL}={key}", *changes, archive, image], log)
     archive.unlink()
 
 

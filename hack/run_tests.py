@@ -18,6 +18,7 @@ from pathlib import Path
 
 import gobuild
 import monitoring
+import monitoring_images
 import search_engine
 import triton_program
 from deploy import up
@@ -89,13 +90,15 @@ def _prepare(tier: str) -> None:
     if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "apiserver":
-        _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3))
+        run_steps([monitoring.step()])
+        _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3), gobuild.state_metrics())
     if tier == "telemetry":
         _build(gobuild.kubernetes(), gobuild.collector())
         run_steps([search_engine.step()])
     if tier == "cluster":
-        up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
-        _build(gobuild.helm(4), gobuild.helm(3))
+        offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
+        monitoring_programs = monitoring_images.programs() if offline else ()
+        _build(gobuild.helm(4), gobuild.helm(3), *monitoring_programs)
 
 
 def _build(*programs: gobuild.Programs) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ from llmi_testing.hub_pod import start_hub
 from llmi_testing.live_cluster import LiveCluster, eventually
 from problems import Problem
 
+ROOT = Path(__file__).parents[2]
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+PRICES = "currency: USD\nsource: made up\nnodes: {kind-node: {perHour: 2}}\n"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -89,3 +93,20 @@ def shared(kubectl, server_image):
     make_namespace(kubectl, cluster.namespace, RESTRICTED)
     yield cluster
     kubectl("delete", "namespace", cluster.namespace, "--wait=false")
+
+
+@pytest.fixture
+def priced(kubectl, audit):
+    """Prices for all nodes, and an operator that has them at once: the kubelet takes a minute or so by itself."""
+    metadata = {"name": "llminference-prices", "namespace": deploy.NAMESPACE}
+    prices = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"prices.yaml": PRICES}}
+    kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
+    kubectl("label", "nodes", "--all", "--overwrite", f"{INSTANCE_TYPE}=kind-node")
+    kubectl("apply", "-f", "-", stdin=json.dumps(prices))
+    with audit.excused():
+        kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
+        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=55s")
+    yield
+    kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"])
+    kubectl("label", "nodes", "--all", f"{INSTANCE_TYPE}-")
+    kubectl("delete", "-k", str(ROOT / "deploy" / "cluster-reader"))

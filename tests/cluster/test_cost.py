@@ -2,34 +2,9 @@
 
 import json
 from decimal import Decimal
-from pathlib import Path
 
-import pytest
-
-import deploy
 from llmi_testing.live_cluster import eventually
 from llmi_testing.plugin import Plugin
-
-ROOT = Path(__file__).parents[2]
-TYPE = "node.kubernetes.io/instance-type"
-PRICES = "currency: USD\nsource: made up\nnodes: {kind-node: {perHour: 2}}\n"
-
-
-@pytest.fixture
-def priced(kubectl, audit):
-    """Prices for all nodes, and an operator that has them at once: the kubelet takes a minute or so by itself."""
-    metadata = {"name": "llminference-prices", "namespace": deploy.NAMESPACE}
-    prices = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"prices.yaml": PRICES}}
-    kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
-    kubectl("label", "nodes", "--all", "--overwrite", f"{TYPE}=kind-node")
-    kubectl("apply", "-f", "-", stdin=json.dumps(prices))
-    with audit.excused():
-        kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
-        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=55s")
-    yield
-    kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"])
-    kubectl("label", "nodes", "--all", f"{TYPE}-")
-    kubectl("delete", "-k", str(ROOT / "deploy" / "cluster-reader"))
 
 
 def test_status_tells_the_cost_and_a_budget_holds_the_replicas_at_what_it_pays_for(priced, cluster, tmp_path):

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+import gobuild
+import monitoring_images
 from llmi_api.v1alpha1.conditions import ConditionType, Reason
 from llmi_operator import metrics
+from llmi_operator.metrics_api import metrics as adapter_metrics
 from llmi_server.telemetry import REJECTIONS, TOKEN_TYPES, Telemetry
 from observability.alerts import ALERTS
 from observability.dashboards import BOARDS
@@ -50,7 +53,9 @@ def exported(collection):
             yield from (f"{family.name}{suffix}" for suffix in suffixes.get(family.type, [""]))
 
 
-OURS = {*exported(vars(Telemetry()).values()), *exported(vars(metrics).values())}
+OURS = {
+    *exported(vars(Telemetry()).values()), *exported(vars(metrics).values()), *exported(vars(adapter_metrics).values())
+}  # fmt: skip
 RECORDED = {rule.name for rule in RULES if isinstance(rule, Recording)}
 KNOWN = OURS | VLLM | TRITON | DCGM | KUBERNETES | STATE | RECORDED
 
@@ -104,3 +109,18 @@ def test_a_dashboard_speaks_only_of_metrics_that_somebody_exports(board):
     queries = [line.query for one in panels if isinstance(one, Graph) for line in one.lines]
     queries += [one.query for one in panels if isinstance(one, Number)]
     assert {name for query in queries for name in NAME.findall(query)} - KNOWN == set()
+
+
+def test_the_images_that_are_made_where_none_can_be_pulled_are_those_of_the_manifests():
+    for path, image in (
+        ("prometheus", monitoring_images.PROMETHEUS_IMAGE),
+        ("kube-state-metrics-standalone", monitoring_images.STATE_METRICS_IMAGE),
+    ):
+        assert f" image: {image}\n" in (ROOT / "deploy" / "observability" / path / "deployment.yaml").read_text()
+
+
+def test_the_versions_of_what_is_built_are_those_of_its_module():
+    required = (gobuild.TOOLS_DIR / "monitoring" / "go.mod").read_text()
+    major, minor, patch = gobuild.PROMETHEUS_VERSION.split(".")
+    assert f"\tgithub.com/prometheus/prometheus v0.{major}{int(minor):02}.{patch} " in required
+    assert f"\tk8s.io/kube-state-metrics/v2 v{gobuild.STATE_METRICS_VERSION} " in required

@@ -1,0 +1,123 @@
+"""What deploy/observability brings, on a real cluster: real discovery, cAdvisor, kube-state-metrics, cost, an alert.
+
+Prometheus asks and thinks every 3 s here, and waits less for an alert; all else is as it is shipped.
+"""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+import deploy
+import kind_cluster
+import monitoring_images
+from llmi_testing.live_cluster import eventually
+from mode import Mode
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
+NAMESPACE = "llminference-monitoring"
+PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/llminference-prometheus:http/proxy/api/v1"
+OPERATOR_IMAGE = "{.spec.template.spec.containers[0].image}"
+MASK = {"inputs": "The capital of France is [MASK]."}
+OF_THE_MODEL = (
+    "llminference:replicas_answering:sum",
+    "llminference:requests:rate5m > 0",
+    "llminference:input_tokens:rate5m > 0",
+    "llminference:request_seconds:p95 > 0",
+    "llminference:cpu_cores:sum > 0",
+    "llminference:memory_bytes:max > 50e6",
+    "llminference:cost_per_hour:sum > 0",
+    "llminference:cost_per_million_tokens:ratio > 0",
+    'llminference_status_condition{type="Ready"} == 1',
+    "llminference_status_ready_replicas == 1",
+)
+
+
+class Prometheus:
+    """The one on the cluster, asked through the API server."""
+
+    def __init__(self, kubectl):
+        self._kubectl = kubectl
+
+    def ask(self, path):
+        return json.loads(self._kubectl("get", "--raw", f"{PROXY}/{path}"))["data"]
+
+    def query(self, query):
+        return self.ask(f"query?query={quote(query, safe='')}")["result"]
+
+    def healthy_targets(self):
+        """How many targets of each job answer, provided that all do but one that cannot."""
+        found = {}
+        for one in self.ask("targets?state=active")["activeTargets"]:
+            job = one["labels"]["job"]
+            if one["labels"].get("llminference") == "crashing":
+                continue
+            assert one["health"] == "up", f"{job} {one['scrapeUrl']}: {one['health']} {one['lastError']}"
+            found[job] = found.get(job, 0) + 1
+        return found
+
+    def firing(self, **labels):
+        alerts = [one for one in self.ask("alerts")["alerts"] if one["state"] == "firing"]
+        return [one for one in alerts if labels.items() <= one["labels"].items()]
+
+
+def hasten(manifests):
+    """Let Prometheus ask and evaluate sooner, and alerts wait less: the shipped text in all else."""
+    text, changed = re.subn(r"(scrape|evaluation)_interval: 15s", r"\1_interval: 3s", manifests)
+    assert changed == 2
+    return re.sub(r"( for: )\d+m\b", r"\g<1>5s", text)
+
+
+@pytest.fixture(scope="module")
+def prometheus(kubectl):
+    """Prometheus and kube-state-metrics as the docs say, on a cluster that has neither."""
+    if kind_cluster.mode_of(kind_cluster.nodes()) is Mode.BUILD:
+        monitoring_images.make_and_load()
+    kubectl("apply", "-k", str(FOLDER / "kube-state-metrics-standalone"))
+    rendered = kubectl("kustomize", str(FOLDER / "prometheus"))
+    kubectl("apply", "-f", "-", stdin=hasten(rendered))
+    kubectl("-n", deploy.NAMESPACE, "rollout", "status", "deployment/kube-state-metrics", "--timeout=100s")
+    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/llminference-prometheus", "--timeout=100s")
+    yield Prometheus(kubectl)
+    kubectl("delete", "-k", str(FOLDER / "prometheus"), "--wait=false")
+    kubectl("delete", "-k", str(FOLDER / "kube-state-metrics-standalone"), "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def crashing(shared):
+    """A model whose program ends at once: the image is the operator's own, which knows no command serve."""
+    image = shared.kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", f"jsonpath={OPERATOR_IMAGE}")
+    shared.apply("crashing", engine={"image": image})
+    return {"namespace": shared.namespace, "llminference": "crashing"}
+
+
+def test_every_target_is_found_and_answers_and_every_number_of_a_model_under_load_is_there(
+    prometheus, crashing, shared, priced
+):
+    shared.apply("seen", replicas=1)
+    shared.wait_ready("seen")
+    with shared.load(f"http://seen.{shared.namespace}.svc/", rate=5, body=MASK):
+        found = eventually(lambda: targets(prometheus), "every target answers")
+        assert found["cadvisor"] == len(kind_cluster.nodes())
+        for query in OF_THE_MODEL:
+            name, space, limit = query.partition(" ")
+            where = f'namespace="{shared.namespace}",llminference="seen"'
+            chosen = name.replace("{", f"{{{where},") if "{" in name else f"{name}{{{where}}}"
+            eventually(lambda: prometheus.query(f"{chosen}{space}{limit}"), f"{chosen}{space}{limit}")  # noqa: B023
+
+
+def test_an_alert_comes_with_its_fault_and_goes_with_it(prometheus, crashing, shared):
+    for name in ("LLMInferenceCrashLoop", "LLMInferenceNotReady"):
+        (alert,) = eventually(lambda: prometheus.firing(alertname=name, **crashing), f"{name} fires")  # noqa: B023
+        assert shared.namespace in alert["annotations"]["summary"]
+    shared.patch("crashing", engine=None)
+    shared.wait_ready("crashing")
+    eventually(lambda: not prometheus.firing(alertname="LLMInferenceNotReady", **crashing), "it is ready again")
+
+
+def targets(prometheus):
+    found = prometheus.healthy_targets()
+    assert found.keys() == {"llminference", "llminference-operator", "cadvisor", "kube-state-metrics"}
+    return found
