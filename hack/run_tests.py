@@ -89,6 +89,8 @@ def _prepare(tier: str) -> None:
         run_steps([triton_program.step()])
     if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
+    if tier == "soak":
+        _build(gobuild.keda())
     if tier == "apiserver":
         run_steps([monitoring.step()])
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3), gobuild.state_metrics())

@@ -1,4 +1,4 @@
-// Nothing is compiled of this module: the type ScaledObject is read from it, checked against go.sum.
+// The type ScaledObject is read from this module, and its operator is built for the long tests; checked against go.sum.
 module llminference.local/keda
 
 go 1.21
