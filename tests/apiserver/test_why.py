@@ -305,6 +305,15 @@ def test_an_autoscaler_that_hears_nothing_of_the_queue(space):
     assert "is told nothing of requests in flight" in space.wait_for_reason("bert", "AutoscalerBlind")
 
 
+def test_an_autoscaler_that_another_one_is_in_the_way_of(space):
+    space.apply(make_body(autoscaling={"maxReplicas": 4}))
+    words = f"pods by selector a=b are controlled by multiple HPAs: [{space.namespace}/bert {space.namespace}/mine]"
+    set_autoscaler_status(space, {"status": "False", "reason": "AmbiguousSelector", "message": words})
+    why = space.wait_for_reason("bert", "AutoscalerBlind")
+    assert f"{space.namespace}/mine" in why
+    assert "delete that one" in why
+
+
 def test_paused_and_on_again(space, pod):
     space.make_pods_ready()
     space.wait_for_reason("bert", "Serving")

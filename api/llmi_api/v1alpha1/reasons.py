@@ -97,10 +97,12 @@ NOTICES = {
         "Complete the list of prices (docs/cost.md), or take `spec.budget` away.",
     ),
     Reason.AUTOSCALER_BLIND: Explanation(
-        "All replicas answer, but the autoscaler has had no metrics for two minutes, or none of requests in flight.",
+        "All replicas answer, but the autoscaler has had no metrics for two minutes, or none of requests in flight, or "
+        "another autoscaler is at the same replicas.",
         "The autoscaler gets no metrics, so the number of replicas stays (no metrics returned from resource metrics "
         "API): install metrics-server, or set spec.replicas in place of spec.autoscaling.",
-        "Install metrics-server, or for `inFlightPerReplica` a custom metrics API; or set `spec.replicas`. "
+        "Install metrics-server, or for `inFlightPerReplica` a custom metrics API; delete an autoscaler that is not "
+        "the operator's; or set `spec.replicas`. "
         "[scaling.md](scaling.md) has both.",
     ),
     Reason.MIXED_REVISIONS: Explanation(

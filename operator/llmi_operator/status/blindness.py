@@ -1,4 +1,4 @@
-"""What is to be said of an autoscaler that is not told the numbers it goes by."""
+"""What is to be said of an autoscaler that is not told the numbers it goes by, or that another one is in the way of."""
 
 from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_api.v1alpha1 import Reason
@@ -11,6 +11,7 @@ METRICS_GRACE_SECONDS = 120
 """A new autoscaler is blind until the first metrics arrive."""
 PODS_METRIC_FAILED = "FailedGetPodsMetric"
 EXTERNAL_METRIC_FAILED = "FailedGetExternalMetric"
+SELECTOR_AMBIGUOUS = "AmbiguousSelector"
 
 
 def find_blindness(observed: Observed, situation: Situation) -> Finding | None:
@@ -22,11 +23,16 @@ def find_blindness(observed: Observed, situation: Situation) -> Finding | None:
         return None
     if active.status != "False":
         return _find_deaf_queue(observed, situation)
-    if "Metric" not in active.reason:
+    if "Metric" not in active.reason and active.reason != SELECTOR_AMBIGUOUS:
         return None
     blind = (observed.now - active.since).total_seconds()
     if blind < METRICS_GRACE_SECONDS:
         return Finding(Reason.SERVING, "", Outlook.FINE, recheck_seconds=METRICS_GRACE_SECONDS - blind + 1)
+    rival = active.reason == SELECTOR_AMBIGUOUS
+    return _describe_rival(active.message) if rival else _describe_want_of_metrics(active, observed, situation)
+
+
+def _describe_want_of_metrics(active: ConditionState, observed: Observed, situation: Situation) -> Finding:
     if active.reason == EXTERNAL_METRIC_FAILED:
         advice = advise_on_keda(situation.resource.name, observed.metric_sources)
     elif active.reason == PODS_METRIC_FAILED:
@@ -37,6 +43,16 @@ def find_blindness(observed: Observed, situation: Situation) -> Finding | None:
         Reason.AUTOSCALER_BLIND,
         f"The autoscaler gets no metrics, so the number of replicas stays ({quote_words(active.message)}): "
         f"{advice}, or set spec.replicas in place of spec.autoscaling.",
+        Outlook.FAULT,
+    )
+
+
+def _describe_rival(message: str) -> Finding:
+    """Where two autoscalers choose the same pods, Kubernetes lets neither scale."""
+    return Finding(
+        Reason.AUTOSCALER_BLIND,
+        f"Another autoscaler is at the same replicas, so neither scales them ({quote_words(message)}): delete that one "
+        "(kubectl get hpa), or set spec.replicas in place of spec.autoscaling.",
         Outlook.FAULT,
     )
 
