@@ -141,7 +141,7 @@ def monitored_models() -> Iterator[Monitored]:
         for one in (stand_in, gpus, adapter):
             stack.callback(one.close)
         stand_in.series.update(healthy(MODELS) | {FIRST_GPU: 0})
-        operator = OperatorMetrics()
+        operator = OperatorMetrics(MODELS)
         operator.start()
         stack.callback(operator.stop)
         monitored = Monitored(process, servers, engines, stand_in, gpus, adapter, operator, load)

@@ -74,7 +74,7 @@ def model_target(name: str, port: int) -> Target:
 def operator_target(port: int) -> Target:
     """The operator's pod."""
     labels = {"pod_label_app_kubernetes_io_name": "llminference-operator", "pod_container_port_name": "health"}
-    return Target("operator", port, labels)
+    return Target("operator", port, {**labels, "namespace": "llminference-system"})
 
 
 def adapter_target(port: int) -> Target:

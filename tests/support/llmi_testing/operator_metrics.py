@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterable
 
 from prometheus_client import start_http_server
 
@@ -15,18 +16,21 @@ from llmi_operator.metrics import (
     RESYNC_TIME,
     STORED_OBJECTS,
 )
+from llmi_testing.model_costs import publish_costs
 
 
 class OperatorMetrics:
-    """Serves them from `start` to `stop`, at one port."""
+    """Serves them from `start` to `stop`, at one port; the models' cost among them."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Iterable[str]) -> None:
         self.port = 0
+        self._models = tuple(models)
         self._stopped = threading.Event()
 
     def start(self) -> None:
         """Lead, make passes, and answer."""
         self._stopped.clear()
+        publish_costs(self._models)
         self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry=REGISTRY)
         self.port = self._server.server_port
         threading.Thread(target=self._work, daemon=True).start()

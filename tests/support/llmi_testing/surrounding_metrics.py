@@ -34,7 +34,6 @@ def healthy(names: Iterable[str]) -> dict[str, float | Growing]:
             f"llminference_spec_autoscaling_min_replicas{{{model}}}": 1,
             f"llminference_spec_autoscaling_max_replicas{{{model}}}": 4,
             f"llminference_status_scaling_desired{{{model}}}": 2,
-            f'llmi_operator_cost_per_hour{{namespace="models",name="{name}",currency="USD"}}': 0.25,
             _condition(name, "Ready", "Serving"): 1,
             _condition(name, "Degraded", "Serving"): 0,
         }
