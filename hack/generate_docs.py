@@ -18,11 +18,14 @@ from pydantic import BaseModel
 
 from llmi_api import generation, labels
 from llmi_api.failure import EXIT_CODES
-from llmi_api.launch import ENVIRONMENT_PREFIX
+from llmi_api.launch import ENVIRONMENT_PREFIX, EngineName, Task
 from llmi_api.markdown import write_table
+from llmi_api.v1alpha1.abilities import ABILITIES
 from llmi_operator import metrics
 from llmi_operator.__main__ import EXIT_MEANING
 from llmi_operator.metrics_api import metrics as adapter_metrics
+from llmi_operator.plan.engines import ENGINES
+from llmi_operator.plan.engines.descriptor import Engine
 from llmi_operator.settings import PREFIX, OperatorSettings
 from llmi_server.settings import FetchSettings, ServeSettings, TritonSettings
 from llmi_server.telemetry import Telemetry
@@ -65,6 +68,49 @@ SERVER = f"""\
 unknown one is refused at the start, with the nearest name that exists. What the operator sets follows from the fields
 of [the resource](llminference.md).
 
+"""
+ENGINES_PAGE = f"""\
+<!-- {MADE} -->
+# Engines
+
+`spec.engine.name` chooses what runs the model. Service, URL, labels, conditions, WHY, scaling, drain and the
+download with its pinned commit are the same whichever it is. What an engine cannot do is refused when you apply,
+with the engines that can.
+
+{{tasks}}
+{{facts}}
+## vLLM
+
+The operator starts vLLM's OpenAI server offline on the files that the download brought, with flags from the common
+fields: `limits.maxInputTokens` and `maxOutputTokens` together are `--max-model-len` (an answer is cut at
+`maxOutputTokens`), `limits.maxQueuedRequests` is `--max-num-queued-reqs` and bounds what waits and runs (one more
+is refused with 503 and Retry-After), `limits.maxBatchTokens` is `--max-num-batched-tokens`, `accelerator.count` is
+`--tensor-parallel-size`. `engine.args` follow them, for what no field offers. Flags that other fields set, and
+`--trust-remote-code`, are refused.
+
+On a CPU a quarter of the replica's memory holds keys and values, unless `--kv-cache-memory-bytes` is among
+`engine.args`; vLLM by itself would go by the memory of the whole node.
+
+Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
+
+- The keys of `access.apiKeySecret` are asked for on every route but `/health` and `/metrics`. vLLM itself leaves
+  some open.
+- `limits.requestTimeoutSeconds` is kept: 504, or a stream that breaks off.
+- A stopping replica first closes its connections with their next answers, then refuses new requests with 503, and
+  only when nothing is in flight, or `rollout.drainSeconds` are over, is vLLM told to stop. By itself it would
+  answer what it holds with 200 and half a text. What is in flight after the drain is answered with 503, or breaks
+  off.
+- What vLLM fails of is written to the termination message, so that WHY can tell it.
+
+With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP).
+
+## custom
+
+Any HTTP server in `engine.image`: its `command`, `args`, `port` and `healthPath` are yours to say. It finds the model's
+files in `/model`, writes to `/tmp` only, runs as a user without rights, and cannot reach the hub. Before it gets
+SIGTERM it has 5 seconds in which no new request comes; then `rollout.drainSeconds` and 10 seconds more. Examples:
+[Text Embeddings Inference](../examples/tei.yaml), [SGLang](../examples/sglang.yaml),
+[llama.cpp](../examples/llama-cpp.yaml).
 """
 EXAMPLES_HEAD = f"""\
 <!-- {MADE} -->
@@ -134,6 +180,36 @@ def write_examples_index() -> str:
     return EXAMPLES_HEAD + write_table(("Example", "What it shows"), rows)
 
 
+def write_engines_page() -> str:
+    """What each engine can do, and where it is asked."""
+    tasks = [(f"`{task}`", *(_find_route(name, task) for name in ENGINES)) for task in Task]
+    facts = [
+        ("Image, by setting", *(_list_images(engine) for engine in ENGINES.values())),
+        ("`engine.precision`", *(_list_words(sorted(ABILITIES[name].precisions)) for name in ENGINES)),
+        ("Refused at admission", *(_list_words(lack.name for lack in ABILITIES[name].lacks) for name in ENGINES)),
+        ("Probes", *(_list_words(vars(engine.probes).values()) for engine in ENGINES.values())),
+        ("In flight", *(_list_metrics(engine) for engine in ENGINES.values())),
+    ]
+    names = [f"`{name}`" for name in ENGINES]
+    return ENGINES_PAGE.format(tasks=write_table(("Task", *names), tasks), facts=write_table(("", *names), facts))
+
+
+def _find_route(name: EngineName, task: Task) -> str:
+    return ABILITIES[name].routes.get(task, "no")
+
+
+def _list_images(engine: Engine) -> str:
+    return _list_words(f"LLMI_OPERATOR_{setting.upper()}" for setting in engine.image_settings.values())
+
+
+def _list_metrics(engine: Engine) -> str:
+    return _list_words((engine.metrics.running, engine.metrics.waiting)) if engine.metrics else ""
+
+
+def _list_words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in dict.fromkeys(words))
+
+
 GENERATORS: generation.Generators = {
     Path("docs/reference/operator.md"): write_operator_page,
     Path("docs/reference/server.md"): write_server_page,
@@ -150,6 +226,7 @@ GENERATORS: generation.Generators = {
         )
         for board in dashboards.BOARDS
     },
+    Path("docs/engines.md"): write_engines_page,
 }
 
 

@@ -33,6 +33,14 @@ class Task(StrEnum):
     TEXT_GENERATION = "text-generation"
 
 
+class EngineName(StrEnum):
+    """What runs the model."""
+
+    TRANSFORMERS = "transformers"
+    VLLM = "vllm"
+    CUSTOM = "custom"
+
+
 class Precision(StrEnum):
     """Number format of the weights and the arithmetic. ``int8`` is for encoders on a CPU."""
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from llmi_operator.errors import SettingsError
 
 PREFIX = "LLMI_OPERATOR_"
+SERVER_IMAGE = "server_image"
+"""The setting that names the image of our own server."""
 
 
 def _split_names(value: object) -> object:
@@ -22,7 +24,7 @@ class ServerDefaults(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    image: str
+    images: Mapping[str, str]
     image_pull_policy: str
     cpu_request: str
     memory: str
@@ -39,8 +41,17 @@ class OperatorSettings(BaseModel):
         default=(), description="Namespaces to serve, separated by commas; empty serves the whole cluster."
     )
     server_image: str = Field(default="llminference/server:dev", min_length=1, description="Image of the model server.")
+    vllm_image: str = Field(
+        default="vllm/vllm-openai:v0.33.0", min_length=1, description="Image of vLLM for NVIDIA GPUs."
+    )
+    vllm_amd_image: str = Field(
+        default="vllm/vllm-openai-rocm:v0.33.0", min_length=1, description="Image of vLLM for AMD GPUs."
+    )
+    vllm_cpu_image: str = Field(
+        default="vllm/vllm-openai-cpu:v0.33.0", min_length=1, description="Image of vLLM for CPUs."
+    )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
-        default="IfNotPresent", description="Pull policy of the server image."
+        default="IfNotPresent", description="Pull policy of the engines' images."
     )
     default_cpu_request: str = Field(default="1", min_length=1, description="CPU request of a replica.")
     default_memory: str = Field(default="3Gi", min_length=1, description="Memory request and limit of a replica.")
@@ -115,7 +126,7 @@ class OperatorSettings(BaseModel):
     def server_defaults(self) -> ServerDefaults:
         """The part that decides what a model server looks like."""
         return ServerDefaults(
-            image=self.server_image,
+            images={name: value for name, value in self if name.endswith("_image")},
             image_pull_policy=self.image_pull_policy,
             cpu_request=self.default_cpu_request,
             memory=self.default_memory,

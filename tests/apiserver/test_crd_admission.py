@@ -63,7 +63,7 @@ def test_the_server_judges_an_edit_of_what_is_stored(server, number, change):
 def test_defaults_are_filled_in_when_stored(server):
     done = apply(server, manifest(SMALLEST), "--dry-run=server", "-o", "json")
     spec = json.loads(done.stdout)["spec"]
-    assert spec["engine"] == {"precision": "auto"}
+    assert spec["engine"] == {"name": "transformers", "precision": "auto"}
     assert spec["service"] == {"type": "ClusterIP", "port": 80}
     assert spec["rollout"] == {"mode": "Auto", "drainSeconds": 30, "startupTimeoutSeconds": 1800}
     assert spec["limits"]["maxQueuedRequests"] == 256

@@ -18,7 +18,7 @@ def test_the_settings_are_those_of_the_operator_that_serves_the_namespace():
         [deployment(NAMESPACES="other", SERVER_IMAGE="a"), deployment("mine", NAMESPACES="models", SERVER_IMAGE="b")],
         "models",
     )
-    assert (found.image, found.operator_namespace) == ("b", "mine")
+    assert (found.images["server_image"], found.operator_namespace) == ("b", "mine")
 
 
 def test_an_operator_of_another_version_or_none_is_passed_over():

@@ -320,3 +320,21 @@ async def test_no_replica_is_made_where_devices_cannot_be_claimed(world):
     assert outcome.again_seconds
     assert (DEPLOYMENT.name, *KEY) not in world.cluster.objects
     assert (SERVICE.name, *KEY) in world.cluster.objects
+
+
+async def test_an_engines_files_are_there_before_the_deployment_and_outlive_the_rollout_to_another_engine(world):
+    world.write(task="text-generation", engine={"name": "vllm"})
+    written = await world.settle()
+    assert written.index(("apply", "ConfigMap", "bert-engine")) < written.index(("apply", "Deployment", "bert"))
+    world.write(task="text-generation")
+    await one_pass(world.parts, KEY)
+    await world.watch()
+    body = world.cluster.find(DEPLOYMENT)
+    world.cluster.put(DEPLOYMENT, {**body, "status": {"replicas": 2, "updatedReplicas": 1}})
+    await world.watch()
+    await world.settle()
+    assert (CONFIG_MAP.name, "models", "bert-engine") in world.cluster.objects
+    world.cluster.put(DEPLOYMENT, {**world.cluster.find(DEPLOYMENT), "status": {"replicas": 1, "updatedReplicas": 1}})
+    await world.watch()
+    await world.settle()
+    assert (CONFIG_MAP.name, "models", "bert-engine") not in world.cluster.objects

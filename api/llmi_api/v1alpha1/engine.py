@@ -5,11 +5,23 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmi_api.launch import LongInputs, Precision
+from llmi_api.launch import EngineName, LongInputs, Precision
 from llmi_api.meta import DNS_SUBDOMAIN, LIST_MAP_KEYS, LIST_TYPE, Model, rules
 from llmi_api.v1alpha1.model_source import IMAGE_REFERENCE
 
 RESERVED_VARIABLES = r"^(?:LD_|PYTHON|NVIDIA_|CUDA_|HF_|HUGGINGFACE_|TRANSFORMERS_|TORCH_|LLMI_|OMP_|MKL_)"
+OWN_FLAGS = (
+    r"^--?(?:host|port|uds|model|served[-_]model[-_]name|api[-_]key|middleware|root[-_]path|ssl[-_].*|trust[-_]remote[-_]code|"
+    r"shutdown[-_]timeout|config|task|runner)(?:=.*)?$"
+)
+OWN_FLAG = (
+    "engine.args must not set host, port, uds, model, served-model-name, api-key, middleware, root-path, ssl-*, "
+    "shutdown-timeout, config, task or runner, which other fields set, nor trust-remote-code: "
+    "code from a model is never run."
+)
+NO_ARGS = "engine.args does not go with engine.name transformers: its settings are fields."
+CUSTOM_IMAGE = "engine.name custom needs engine.image: the program to run."
+CUSTOM_ONLY = "engine.command, engine.port and engine.healthPath go with engine.name custom only: others are known."
 PROXY_VARIABLES = r"^(?:[hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]$"
 RESERVED = (
     "engine.env must not set proxies, nor names that begin with LD_, PYTHON, NVIDIA_, CUDA_, HF_, HUGGINGFACE_, "
@@ -42,6 +54,29 @@ class EnvironmentVariable(Model):
 class Engine(Model):
     """What runs the model."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("!has(self.name) || self.name != 'custom' || has(self.image)", CUSTOM_IMAGE),
+            (
+                "(has(self.name) && self.name == 'custom') || "
+                "!(has(self.command) || has(self.port) || has(self.healthPath))",
+                CUSTOM_ONLY,
+            ),
+            ("!has(self.args) || (has(self.name) && self.name != 'transformers')", NO_ARGS),
+            (
+                "!has(self.args) || !has(self.name) || self.name != 'vllm' || "
+                f"self.args.all(arg, !arg.matches('{OWN_FLAGS}'))",
+                OWN_FLAG,
+            ),
+        )
+    )
+
+    name: EngineName = Field(
+        default=EngineName.TRANSFORMERS,
+        description="Which program runs the model: transformers is the server that comes with the operator; vllm is "
+        "vLLM's OpenAI server; custom is any HTTP server of yours, in engine.image. docs/engines.md says what "
+        "each can do.",
+    )
     precision: Precision = Field(
         default=Precision.AUTO,
         description="Number format of weights and arithmetic. auto: bfloat16 where it is computed (GPUs; encoders on "
@@ -55,7 +90,7 @@ class Engine(Model):
         min_length=1,
         max_length=512,
         pattern=IMAGE_REFERENCE,
-        description="Image of the model server, in place of the one that the operator is set to use.",
+        description="Image of the engine, in place of the one that the operator is set to use.",
     )
     image_pull_secrets: list[str] | None = Field(
         default=None,
@@ -67,6 +102,34 @@ class Engine(Model):
         description="Names of Secrets in the same namespace (kubernetes.io/dockerconfigjson) for pulling from private "
         "registries, the model's image included.",
     )
+    command: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        json_schema_extra={LIST_TYPE: "atomic", "items": {"type": "string", "minLength": 1, "maxLength": 1024}},
+        description="With custom: the program and its first arguments, in place of the image's entry point. The "
+        "model's files are in /model.",
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1024,
+        le=65535,
+        description="With custom: port at which the program serves HTTP, on all addresses. Without it: 8080.",
+    )
+    health_path: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        pattern=r"^/[!-~]*$",
+        description="With custom: path that answers 200 once requests are answered. Without it: /health.",
+    )
+    args: list[str] | None = Field(
+        default=None,
+        max_length=64,
+        json_schema_extra={LIST_TYPE: "atomic", "items": {"type": "string", "minLength": 1, "maxLength": 1024}},
+        description="Arguments after those that fields set, for what no field offers, such as --max-num-seqs=64. Taken "
+        "literally: $(NAME) is not expanded.",
+    )
     env: list[EnvironmentVariable] | None = Field(
         default=None,
         max_length=64,
@@ -74,6 +137,18 @@ class Engine(Model):
         description="Environment variables of the engine, for what no field offers. Those that fields set are "
         "reserved.",
     )
+
+    @model_validator(mode="after")
+    def _fitting_args(self) -> Self:
+        if self.name is EngineName.CUSTOM and self.image is None:
+            raise ValueError(CUSTOM_IMAGE)
+        if self.name is not EngineName.CUSTOM and (self.command or self.port or self.health_path):
+            raise ValueError(CUSTOM_ONLY)
+        if self.args is not None and self.name is EngineName.TRANSFORMERS:
+            raise ValueError(NO_ARGS)
+        if self.name is EngineName.VLLM and any(re.match(OWN_FLAGS, arg) for arg in self.args or ()):
+            raise ValueError(OWN_FLAG)
+        return self
 
 
 class Limits(Model):

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from llmi_api.launch import LongInputs, Task
 from llmi_api.meta import LIST_TYPE, Model, rules
+from llmi_api.v1alpha1.abilities import find_refusal, write_rules
 from llmi_api.v1alpha1.budget import Budget
 from llmi_api.v1alpha1.engine import Engine, Limits
 from llmi_api.v1alpha1.model_source import ModelSource
@@ -59,6 +60,7 @@ class LLMInferenceSpec(Model):
                 "(has(self.model.cache.accessMode) && self.model.cache.accessMode == 'ReadWriteMany')",
                 APART_ON_ONE_NODE,
             ),
+            *write_rules(),
         )
     )
 
@@ -75,7 +77,9 @@ class LLMInferenceSpec(Model):
     )
     engine: Engine = Field(default=Engine(), description="The program that runs the model, and how.")
     limits: Limits = Field(
-        default=Limits(), description="Bounds on what one replica accepts; beyond them it refuses at once."
+        default=Limits(),
+        description="Bounds on what one replica accepts; beyond them it refuses at once. How an engine other than "
+        "transformers keeps them: docs/engines.md.",
     )
     replicas: int | None = Field(
         default=None,
@@ -136,4 +140,7 @@ class LLMInferenceSpec(Model):
         must_part = self.scheduling is not None and self.scheduling.spread is Spread.REQUIRED
         if must_part and self.model.cache is not None and self.model.cache.is_for_one_node:
             raise ValueError(APART_ON_ONE_NODE)
+        refusal = find_refusal(self)
+        if refusal:
+            raise ValueError(refusal)
         return self

@@ -6,13 +6,15 @@ from typing import Any
 from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import is_controlled_by
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import CHILDREN, CLAIM_TEMPLATE, DEPLOYMENT, LASTING, Kind
+from llmi_operator.kinds import CHILDREN, CLAIM_TEMPLATE, CONFIG_MAP, DEPLOYMENT, LASTING, Kind
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Plan
 from llmi_operator.store import Key, Object, Store
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 5
+NEEDED_BY_PODS = frozenset({CLAIM_TEMPLATE, CONFIG_MAP})
+"""Without them pods of an older version cannot be made."""
 
 
 async def prune(cluster: ConfirmedWrites, store: Store, resource: Resource, plan: Plan) -> list[ClusterError]:
@@ -25,13 +27,13 @@ async def prune(cluster: ConfirmedWrites, store: Store, resource: Resource, plan
     errors: list[ClusterError] = []
     key = Key(resource.namespace, resource.name)
     for kind in CHILDREN:
-        if kind in LASTING or (kind == CLAIM_TEMPLATE and is_rolling_out(store.get(DEPLOYMENT, key))):
+        if kind in LASTING or (kind in NEEDED_BY_PODS and is_rolling_out(store.get(DEPLOYMENT, key))):
             continue
         for body in store.children(kind, key):
             name = body["metadata"]["name"]
             if (kind.name, name) in wanted or not _is_ours(body, resource):
                 continue
-            if kind == CLAIM_TEMPLATE and name in list_claim_templates(store.get(DEPLOYMENT, key)):
+            if kind in NEEDED_BY_PODS and name in _list_needs(store.get(DEPLOYMENT, key)):
                 continue  # until the Deployment has the new one: a pod that is replaced meanwhile needs it
             try:
                 await _delete(cluster, store, resource, kind, body)
@@ -55,6 +57,13 @@ def list_claim_templates(deployment: Object | None) -> list[str]:
         return []
     claims = deployment["spec"]["template"]["spec"].get("resourceClaims") or ()
     return [claim.get("resourceClaimTemplateName", "") for claim in claims]
+
+
+def _list_needs(deployment: Object | None) -> list[str]:
+    """The ResourceClaimTemplates and ConfigMaps that a Deployment's pods are made with."""
+    volumes = deployment["spec"]["template"]["spec"].get("volumes") or () if deployment else ()
+    files = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
+    return [*list_claim_templates(deployment), *files]
 
 
 async def _delete(cluster: ConfirmedWrites, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from llmi_operator.plan.deployment import build_deployment
 from llmi_operator.plan.device_claim import build_claim_template
 from llmi_operator.plan.disruption_budget import build_disruption_budget, wants_disruption_budget
 from llmi_operator.plan.drift import covers
+from llmi_operator.plan.engine_files import build_engine_files
 from llmi_operator.plan.hand_edit import read_plan_hash
 from llmi_operator.plan.names import PLAN_HASH_ANNOTATION
 from llmi_operator.plan.network_policy import build_network_policy
@@ -122,6 +123,9 @@ def _build_surroundings(
     pins = build_pins(resource, live.pins, pin)
     if pins is not None:
         yield pins
+    files = build_engine_files(resource)
+    if files is not None:
+        yield files
     claims = build_claim_template(resource)
     if claims is not None:
         yield claims

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from llmi_api.launch import Device
@@ -13,6 +14,18 @@ NVIDIA_TAINT = "nvidia.com/gpu"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 SPOT_WEIGHT = 100
 """The heaviest: what is cheaper comes before all else that is only preferred."""
+
+
+class Hardware(StrEnum):
+    """What an image computes on."""
+
+    CPU = "cpu"
+    NVIDIA = "nvidia"
+    AMD = "amd"
+    OTHER = "other"
+
+
+VENDORS = {"nvidia.com": Hardware.NVIDIA, "amd.com": Hardware.AMD}
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,25 @@ def choose_device(accelerator: Accelerator | None) -> Device:
     if accelerator.dra is not None:
         return Device.CUDA if accelerator.dra.device_class_name.endswith(NVIDIA_CLASSES) else Device.AUTO
     return Device.CUDA if accelerator.resource.startswith(NVIDIA_PREFIX) else Device.AUTO
+
+
+def choose_hardware(accelerator: Accelerator | None) -> Hardware:
+    """Say what the image must compute on."""
+    if accelerator is None:
+        return Hardware.CPU
+    if accelerator.dra is not None:
+        wanted = accelerator.dra.device_class_name
+        return next((kind for vendor, kind in VENDORS.items() if wanted.endswith(f".{vendor}")), Hardware.OTHER)
+    return next(
+        (kind for vendor, kind in VENDORS.items() if accelerator.resource.startswith(f"{vendor}/")), Hardware.OTHER
+    )
+
+
+def count_devices(accelerator: Accelerator | None) -> int:
+    """How many devices a replica gets."""
+    if accelerator is None:
+        return 0
+    return accelerator.count if accelerator.dra is None else accelerator.dra.count
 
 
 def make_device_amounts(accelerator: Accelerator | None) -> dict[str, str]:

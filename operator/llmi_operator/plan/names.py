@@ -9,6 +9,10 @@ HTTP_PORT_NAME = "http"
 SERVER_CONTAINER = "server"
 FETCH_CONTAINER = "fetch"
 METRICS_PATH = "/metrics"
+METRICS_PORT_NAME = "metrics"
+"""Of engines that tell their metrics at another port than they serve at."""
+SCRAPE_PORT_ANNOTATION = "prometheus.io/port"
+API_KEY_FILE = "api-key"
 PLAN_HASH_ANNOTATION = f"{labels.GROUP}/plan-hash"
 
 
@@ -31,6 +35,11 @@ def make_labels(resource: Resource) -> dict[str, str]:
 def make_cache_name(resource: Resource) -> str:
     """Name of the claim that keeps downloads."""
     return f"{resource.name}-cache"
+
+
+def make_files_name(resource: Resource) -> str:
+    """Name of the ConfigMap with what the engine reads at its start."""
+    return f"{resource.name}-engine"
 
 
 def make_pin_name(resource: Resource) -> str:

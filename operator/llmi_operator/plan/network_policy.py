@@ -3,12 +3,11 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmi_api.launch import HTTP_PORT
-from llmi_api.v1alpha1 import LLMInferenceSpec
 from llmi_api.v1alpha1.model_source import ModelSource
 from llmi_api.v1alpha1.network import AllowedPeer
 from llmi_operator.metric_sources import METRICS_ADAPTER
 from llmi_operator.parse import Resource
+from llmi_operator.plan.engines import find_metrics_port, find_port
 from llmi_operator.plan.names import make_metadata, make_selector
 from llmi_operator.settings import ServerDefaults
 
@@ -40,15 +39,16 @@ def build_network_policy(resource: Resource, defaults: ServerDefaults) -> dict[s
         "spec": {
             "podSelector": {"matchLabels": make_selector(resource)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [_allow_callers(resource.spec, defaults)],
+            "ingress": [_allow_callers(resource, defaults)],
             "egress": egress,
         },
     }
 
 
-def _allow_callers(spec: LLMInferenceSpec, defaults: ServerDefaults) -> dict[str, Any]:
-    access, scaling = spec.access, spec.autoscaling
-    rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": HTTP_PORT}]}
+def _allow_callers(resource: Resource, defaults: ServerDefaults) -> dict[str, Any]:
+    access, scaling = resource.spec.access, resource.spec.autoscaling
+    ports = dict.fromkeys((find_port(resource), find_metrics_port(resource)))
+    rule: dict[str, Any] = {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
     if access is None or access.allow_from is None:
         return rule
     own = {NAMESPACE_LABEL: defaults.operator_namespace}

@@ -2,24 +2,21 @@
 
 from typing import Any
 
-from llmi_api.launch import (
-    API_KEY_DIR,
-    ENVIRONMENT_PREFIX,
-    HTTP_PORT,
-    SERVER_UID,
-    LongInputs,
-    ServeLaunch,
-    VerifyQuestion,
-)
+from llmi_api.launch import API_KEY_DIR, ENVIRONMENT_PREFIX, SERVER_UID, EngineName
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
-from llmi_operator.plan.accelerator import choose_device
+from llmi_operator.plan.accelerator import choose_hardware
 from llmi_operator.plan.device_claim import add_claim
+from llmi_operator.plan.engine_files import add_engine_files, make_files_annotations
+from llmi_operator.plan.engines import find_command, find_engine, find_metrics_port, find_port, find_probes
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
 from llmi_operator.plan.names import (
+    API_KEY_FILE,
     FETCH_CONTAINER,
     HTTP_PORT_NAME,
     METRICS_PATH,
+    METRICS_PORT_NAME,
+    SCRAPE_PORT_ANNOTATION,
     SERVER_CONTAINER,
     make_labels,
     make_pin_name,
@@ -27,19 +24,13 @@ from llmi_operator.plan.names import (
 from llmi_operator.plan.pin import make_pin_key, needs_pin
 from llmi_operator.plan.placement import add_placement, make_disruption_annotations
 from llmi_operator.plan.resources import build_resources
-from llmi_operator.settings import ServerDefaults
+from llmi_operator.settings import SERVER_IMAGE, ServerDefaults
 
 SCRATCH_VOLUME = "tmp"
-SCRATCH_SIZE = "1Gi"
+SHARED_MEMORY_VOLUME = "shared-memory"
 API_KEY_VOLUME = "api-key"
-API_KEY_FILE = "api-key"
 # The files are complete when the server starts: a library that wants to download then is a fault.
 PIN_VARIABLE = f"{ENVIRONMENT_PREFIX}MODEL_COMMIT"
-SCRAPE_ANNOTATIONS = {
-    "prometheus.io/scrape": "true",
-    "prometheus.io/port": str(HTTP_PORT),
-    "prometheus.io/path": METRICS_PATH,
-}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": "/tmp/huggingface"}  # noqa: S108 - own volume
 
 
@@ -61,77 +52,109 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_build_server(resource, defaults, files)],
-        "volumes": [*files.volumes, {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": SCRATCH_SIZE}}],
+        "volumes": _build_volumes(resource, files),
     }
     if files.fetch is not None:
         pod["initContainers"] = [_build_fetch(resource, defaults, files)]
-    if spec.access and spec.access.api_key_secret:
-        pod["volumes"].append(build_secret_volume(API_KEY_VOLUME, spec.access.api_key_secret, API_KEY_FILE))
     if spec.engine.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.engine.image_pull_secrets]
     add_placement(pod, resource)
     add_claim(pod, pod["containers"][0], resource)
-    annotations = {**SCRAPE_ANNOTATIONS, **make_disruption_annotations(resource)}
+    add_engine_files(pod, pod["containers"][0], resource)
+    annotations = {**_make_scrape_annotations(resource), **make_disruption_annotations(resource)}
+    annotations |= make_files_annotations(resource)
     return {"metadata": {"labels": make_labels(resource), "annotations": annotations}, "spec": pod}
 
 
 def choose_image(resource: Resource, defaults: ServerDefaults) -> str:
-    """Image of the model server."""
-    return resource.spec.engine.image or defaults.image
+    """Image of the engine."""
+    setting = find_image_setting(resource, SERVER_CONTAINER)
+    return defaults.images[setting] if setting else resource.spec.engine.image or ""
+
+
+def find_image_setting(resource: Resource, container: str) -> str:
+    """Which setting of the operator names the image of a container; empty where the resource itself does.
+
+    Our own server downloads for every engine: one way for all, with the same failures and the same pin.
+    """
+    engine = find_engine(resource)
+    if container == FETCH_CONTAINER and engine.name is not EngineName.TRANSFORMERS:
+        return SERVER_IMAGE
+    return "" if resource.spec.engine.image else engine.image_settings[choose_hardware(resource.spec.accelerator)]
+
+
+def _choose_fetch_image(resource: Resource, defaults: ServerDefaults) -> str:
+    setting = find_image_setting(resource, FETCH_CONTAINER)
+    return defaults.images[setting] if setting else choose_image(resource, defaults)
+
+
+def _make_scrape_annotations(resource: Resource) -> dict[str, str]:
+    return {
+        "prometheus.io/scrape": "true",
+        SCRAPE_PORT_ANNOTATION: str(find_metrics_port(resource)),
+        "prometheus.io/path": METRICS_PATH,
+    }
 
 
 def _build_server(resource: Resource, defaults: ServerDefaults, files: ModelFiles) -> dict[str, Any]:
-    spec = resource.spec
-    key = spec.access.api_key_secret if spec.access else None
-    launch = ServeLaunch(
-        log_level=spec.observability.logs.level,
-        model_name=spec.model.id or resource.name,
-        task=spec.task,
-        precision=spec.engine.precision,
-        device=choose_device(spec.accelerator),
-        max_input_tokens=spec.limits.max_input_tokens,
-        # Left out where it changes nothing, so that servers that do not know it go on.
-        long_inputs=None if spec.limits.long_inputs is LongInputs.REFUSE else spec.limits.long_inputs,
-        max_output_tokens=spec.limits.max_output_tokens,
-        max_batch_tokens=spec.limits.max_batch_tokens,
-        max_queued_requests=spec.limits.max_queued_requests,
-        request_timeout_seconds=spec.limits.request_timeout_seconds,
-        drain_seconds=spec.rollout.drain_seconds,
-        api_key_file=API_KEY_DIR / API_KEY_FILE if key else None,
-        verify=tuple(VerifyQuestion(input=pair.input, expect=pair.expect) for pair in spec.verify or ()),
-    )
+    spec, engine, probes = resource.spec, find_engine(resource), find_probes(resource)
     mounts = list(files.mounts)
     chosen = {variable.name: variable.value for variable in spec.engine.env or ()}
-    if key:
+    if spec.access and spec.access.api_key_secret:
         mounts.append({"name": API_KEY_VOLUME, "mountPath": str(API_KEY_DIR), "readOnly": True})
+    if engine.shared_memory(resource):
+        mounts.append({"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"})  # noqa: S108 - own volume
     container = _build_container(
-        name=SERVER_CONTAINER, args=["serve"], image=choose_image(resource, defaults), defaults=defaults,
-        environment={**chosen, **launch.to_environment(), **OFFLINE}, mounts=mounts,
+        name=SERVER_CONTAINER, args=engine.arguments(resource, defaults), image=choose_image(resource, defaults),
+        defaults=defaults, environment={**chosen, **engine.environment(resource), **OFFLINE}, mounts=mounts,
     )  # fmt: skip
+    command = find_command(resource)
+    if command:
+        container["command"] = [word.replace("$", "$$") for word in command]
     return container | {
         "resources": build_resources(
             spec.resources, defaults, downloads=_fills_the_node(files, resource), accelerator=spec.accelerator
         ),
-        "ports": [{"name": HTTP_PORT_NAME, "containerPort": HTTP_PORT, "protocol": "TCP"}],
-        "lifecycle": {"preStop": {"sleep": {"seconds": timing.PRE_STOP_SECONDS}}},
+        "ports": _build_ports(resource),
+        "lifecycle": {"preStop": engine.pre_stop(resource)},
         "startupProbe": _build_probe(
-            "/readyz",
+            probes.startup,
             period=timing.STARTUP_PERIOD_SECONDS,
             timeout=2,
             failures=timing.compute_startup_failures(spec.rollout.startup_timeout_seconds),
         ),
         "readinessProbe": _build_probe(
-            "/readyz", period=timing.READINESS_PERIOD_SECONDS, timeout=2, failures=timing.READINESS_FAILURES
+            probes.readiness,
+            period=timing.READINESS_PERIOD_SECONDS,
+            timeout=2,
+            failures=timing.READINESS_FAILURES,
         ),
         "livenessProbe": _build_probe(
-            "/livez", period=timing.LIVENESS_PERIOD_SECONDS, timeout=10, failures=timing.LIVENESS_FAILURES
+            probes.liveness, period=timing.LIVENESS_PERIOD_SECONDS, timeout=10, failures=timing.LIVENESS_FAILURES
         ),
     }
 
 
+def _build_ports(resource: Resource) -> list[dict[str, Any]]:
+    served, told = find_port(resource), find_metrics_port(resource)
+    names = {HTTP_PORT_NAME: served} | ({METRICS_PORT_NAME: told} if told != served else {})
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in names.items()]
+
+
+def _build_volumes(resource: Resource, files: ModelFiles) -> list[dict[str, Any]]:
+    spec, engine = resource.spec, find_engine(resource)
+    volumes = [*files.volumes, {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": engine.scratch_size}}]
+    shared = engine.shared_memory(resource)
+    if shared:
+        volumes.append({"name": SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": shared}})
+    if spec.access and spec.access.api_key_secret:
+        volumes.append(build_secret_volume(API_KEY_VOLUME, spec.access.api_key_secret, API_KEY_FILE))
+    return volumes
+
+
 def _build_fetch(resource: Resource, defaults: ServerDefaults, files: ModelFiles) -> dict[str, Any]:
     container = _build_container(
-        name=FETCH_CONTAINER, args=["fetch"], image=choose_image(resource, defaults), defaults=defaults,
+        name=FETCH_CONTAINER, args=["fetch"], image=_choose_fetch_image(resource, defaults), defaults=defaults,
         environment=files.fetch.to_environment() if files.fetch else {}, mounts=files.fetch_mounts,
     )  # fmt: skip
     if needs_pin(resource.spec.model):
@@ -161,8 +184,8 @@ def _build_container(
         "name": name,
         "image": image,
         "imagePullPolicy": defaults.image_pull_policy,
-        "args": args,
         # The kubelet expands $(NAME); a doubled sign stands for itself.
+        "args": [argument.replace("$", "$$") for argument in args],
         "env": [{"name": key, "value": value.replace("$", "$$")} for key, value in sorted(environment.items())],
         "volumeMounts": [*mounts, {"name": SCRATCH_VOLUME, "mountPath": "/tmp"}],  # noqa: S108 - own volume
         # The failure report is written to the file; without one, the last log lines say what happened.

@@ -5,7 +5,8 @@ from typing import Any
 
 from llmi_api.labels import OWNER_LABEL, SINGULAR
 from llmi_operator.parse import Resource
-from llmi_operator.plan.names import HTTP_PORT_NAME, METRICS_PATH, make_metadata, make_selector
+from llmi_operator.plan.engines import find_metrics_port, find_port
+from llmi_operator.plan.names import HTTP_PORT_NAME, METRICS_PATH, METRICS_PORT_NAME, make_metadata, make_selector
 
 # Rules and dashboards (deploy/observability) know a model by this label.
 _NAME_OF_RESOURCE = {
@@ -26,6 +27,12 @@ def build_pod_monitor(resource: Resource) -> dict[str, Any]:
         "metadata": metadata | {"labels": {**dict(sorted(chosen.items())), **metadata["labels"]}},
         "spec": {
             "selector": {"matchLabels": make_selector(resource)},
-            "podMetricsEndpoints": [{"port": HTTP_PORT_NAME, "path": METRICS_PATH, "relabelings": [_NAME_OF_RESOURCE]}],
+            "podMetricsEndpoints": [
+                {"port": _choose_port(resource), "path": METRICS_PATH, "relabelings": [_NAME_OF_RESOURCE]}
+            ],
         },
     }
+
+
+def _choose_port(resource: Resource) -> str:
+    return HTTP_PORT_NAME if find_metrics_port(resource) == find_port(resource) else METRICS_PORT_NAME

@@ -24,7 +24,6 @@ from llmi_operator.status.scaling import compute_scaling
 from llmi_operator.status.serving import bridge, is_serving, was_serving
 from llmi_operator.status.startup import compute_memory, compute_startup
 
-ENGINE = "transformers"
 NODE_RECHECK_SECONDS = 60.0
 """A node that is not known yet is read within this time, and nothing tells us of it."""
 
@@ -87,7 +86,7 @@ def compute_status(
         node_port=observed.service.node_port if observed.service else None,
         why=sentence,
         model=_describe_model(resource, observed, pin),
-        engine=EngineStatus(name=ENGINE, image=choose_image(resource, defaults)),
+        engine=EngineStatus(name=resource.spec.engine.name, image=choose_image(resource, defaults)),
         startup=startup,
         memory=compute_memory(observed, previous),
         scaling=compute_scaling(resource, observed, previous),

@@ -5,6 +5,8 @@ from datetime import datetime
 from llmi_api.v1alpha1 import Reason
 from llmi_operator.observed import ContainerState, PodState
 from llmi_operator.parse import Resource
+from llmi_operator.plan.pod import find_image_setting
+from llmi_operator.settings import PREFIX
 from llmi_operator.status.finding import Finding, Outlook, quote_words
 
 PULL_RECHECK_SECONDS = 30
@@ -51,10 +53,10 @@ def _explain_image(container: ContainerState, resource: Resource) -> str:
     model = resource.spec.model.image
     if model and model.reference in text:
         image, where = model.reference, "spec.model.image.reference"
-    elif resource.spec.engine.image:
-        image, where = resource.spec.engine.image, "spec.engine.image"
     else:
-        image, where = container.image, "the operator's setting LLMI_OPERATOR_SERVER_IMAGE"
+        setting = find_image_setting(resource, container.name)
+        image = container.image if setting else resource.spec.engine.image or container.image
+        where = f"the operator's setting {PREFIX}{setting.upper()}" if setting else "spec.engine.image"
     fact, step = _classify_pull(container.waiting_reason, text)
     return f"The image {image} {fact}: {step.format(where=where)}"
 

@@ -9,6 +9,7 @@ from llmi_api.failure import FailureCode
 from llmi_api.v1alpha1 import Reason, RolloutMode
 from llmi_operator.observed import Capacity, ContainerState, PodState, Termination
 from llmi_operator.parse import Resource
+from llmi_operator.plan.engines import find_engine, find_probes
 from llmi_operator.plan.names import FETCH_CONTAINER
 from llmi_operator.plan.resources import build_resources
 from llmi_operator.plan.rollout import RolloutDecision
@@ -183,6 +184,23 @@ def check_reported_failure(pod: PodState, situation: Situation) -> Finding | Non
     return None
 
 
+def check_symptom(pod: PodState, situation: Situation) -> Finding | None:
+    """An engine ended in a way that is known, by what it wrote last."""
+    end = pod.server and pod.server.failure
+    if not end:
+        return None
+    for symptom in find_engine(situation.resource).symptoms:
+        found = symptom.words.search(end.message)
+        if found:
+            words = {name: quote_words(value, 200) for name, value in found.groupdict().items() if value}
+            return Finding(
+                symptom.reason,
+                f"{symptom.fact.format(**words)}: {symptom.step.format(**words)}.",
+                Outlook.STALLED,
+            )
+    return None
+
+
 def check_node(pod: PodState, _: Situation) -> Finding | None:
     """The pod's node is lost: the kubelet said last that it is ready, and the node controller says that it is not."""
     told = pod.conditions.get("ContainersReady")
@@ -221,9 +239,10 @@ def check_start_timeout(pod: PodState, situation: Situation) -> Finding | None:
     timeout = situation.resource.spec.rollout.startup_timeout_seconds
     if not end or not _outlived_startup(end, timeout):
         return None
+    path = find_probes(situation.resource).startup
     return Finding(
         Reason.PROBE_FAILING,
-        f"The server did not answer /readyz within {timeout} s and was restarted{_tell_progress(pod)}: raise "
+        f"The server did not answer {path} within {timeout} s and was restarted{_tell_progress(pod)}: raise "
         f"spec.rollout.startupTimeoutSeconds, or see what it does with kubectl logs {pod.name} -c server.",
         Outlook.FAULT,
     )
@@ -256,6 +275,7 @@ def check_silence(pod: PodState, situation: Situation) -> Finding | None:
     if ready.since <= server.running_since:
         # Its start-up probe has just succeeded, however long that took; the readiness probe comes next.
         return Finding(Reason.STARTING, f"The replica {pod.name} has started and is not ready yet.", Outlook.PROGRESS)
+    path = find_probes(situation.resource).readiness
     silent = (situation.now - ready.since).total_seconds()
     if silent < SILENCE_SECONDS:
         return Finding(
@@ -266,7 +286,7 @@ def check_silence(pod: PodState, situation: Situation) -> Finding | None:
         )
     return Finding(
         Reason.PROBE_FAILING,
-        f"The replica {pod.name} runs but does not answer /readyz: see kubectl logs {pod.name} -c server.",
+        f"The replica {pod.name} runs but does not answer {path}: see kubectl logs {pod.name} -c server.",
         Outlook.FAULT,
     )
 
@@ -276,6 +296,7 @@ CHECKS: tuple[Check, ...] = (
     check_image,
     check_secret,
     check_reported_failure,
+    check_symptom,
     check_out_of_memory,
     check_start_timeout,
     check_crash,

@@ -16,6 +16,19 @@ def test_what_runs_and_what_waits_is_in_flight():
     assert read_in_flight(TEXT) == 37
 
 
+VLLM = """\
+vllm:num_requests_running{engine="0",model_name="llama"} 2.0
+vllm:num_requests_running{engine="1",model_name="llama"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="llama"} 4.0
+vllm:num_requests_waiting{engine="1",model_name="llama"} 0.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="llama",reason="capacity"} 4.0
+"""
+
+
+def test_another_engine_tells_it_in_other_words_and_for_each_of_its_parts():
+    assert read_in_flight(VLLM) == 7
+
+
 def test_the_server_tells_both_under_these_names():
     telemetry = Telemetry()
     telemetry.requests_running.set(2)

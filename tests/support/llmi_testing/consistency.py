@@ -84,6 +84,10 @@ def _asleep(**wake_up: dict[str, str]) -> dict[str, Any]:
     return {"replicas": None, "autoscaling": scaling}
 
 
+def _custom(**engine: Any) -> dict[str, Any]:
+    return {"engine": {"name": "custom", "image": "corp/program:1", **engine}}
+
+
 _D = "Deployment"
 _LONGEST_ANSWER = {"task": "text-generation", "limits": {"maxOutputTokens": 7}}
 _KEY = {"access": {"apiKeySecret": {"name": "keys"}}}
@@ -93,6 +97,9 @@ _NFS = {"model": {**HUB, "cache": {"size": "20Gi", "storageClass": "nfs"}}}
 _MANY = {"model": {**HUB, "cache": {"size": "20Gi", "accessMode": "ReadWriteMany"}}}
 _KEPT = {"model": {**HUB, "cache": {"size": "20Gi", "retention": "Retain"}}}
 _ENV = {"engine": {"env": [{"name": "A", "value": "$(B)"}]}}
+_CHAT = {"task": "text-generation"}
+_VLLM = {**_CHAT, "engine": {"name": "vllm"}}
+_TUNED = {**_CHAT, "engine": {"name": "vllm", "args": ["--max-num-seqs=$(N)"]}}
 _QUEUED = {"replicas": None, "autoscaling": {"maxReplicas": 5, "targets": {"inFlightPerReplica": 7}}}
 _IN_FLIGHT = "autoscaling.targets.inFlightPerReplica"
 _PODS = "spec.metrics[0].pods"
@@ -186,6 +193,14 @@ ROWS = [
     Row("engine.precision", {"engine": {"precision": "float16"}}, _D, _env("LLMI_PRECISION"), "float16"),
     Row("engine.precision", {"engine": {"precision": "int8"}}, _D, _env("LLMI_PRECISION"), "int8"),
     Row("engine.image", {"engine": {"image": "reg.example.com/s:1"}}, _D, f"{SERVER}.image", "reg.example.com/s:1"),
+    Row("engine.name", _VLLM, _D, f"{SERVER}.image", "vllm/vllm-openai-cpu:v0.33.0", _CHAT),
+    Row("engine.name", _VLLM, _D, f"{SERVER}.startupProbe.httpGet.path", "/health", _CHAT),
+    Row("engine.name", _VLLM, "ConfigMap", "metadata.name", "bert-engine", _CHAT),
+    Row("engine.command", _custom(command=["a", "$(B)"]), _D, f"{SERVER}.command", ["a", "$$(B)"], _custom()),
+    Row("engine.port", _custom(port=9000), _D, f"{SERVER}.ports[http].containerPort", 9000, _custom()),
+    Row("engine.port", _custom(port=9000), "NetworkPolicy", "spec.ingress[0].ports[0].port", 9000, _custom()),
+    Row("engine.healthPath", _custom(healthPath="/up"), _D, f"{SERVER}.livenessProbe.httpGet.path", "/up", _custom()),
+    Row("engine.args", _TUNED, _D, f"{SERVER}.args[19]", "--max-num-seqs=$$(N)", _VLLM),
     Row("engine.image", {"engine": {"image": "reg.example.com/s:1"}}, _D, f"{FETCH}.image", "reg.example.com/s:1"),
     Row(
         "engine.imagePullSecrets",

@@ -35,6 +35,16 @@ def cached(**cache: Any) -> dict[str, Any]:
     return spec(model={**MODEL, "cache": cache})
 
 
+def vllm(task: str, **fields: Any) -> dict[str, Any]:
+    """A spec that is served by vLLM."""
+    return spec(task=task, engine={"name": "vllm", **fields})
+
+
+def custom(**fields: Any) -> dict[str, Any]:
+    """A spec that is served by a program of one's own."""
+    return spec(engine={"name": "custom", **fields})
+
+
 def engine(**fields: Any) -> dict[str, Any]:
     """A spec with fields of the engine."""
     return spec(engine=fields)
@@ -105,6 +115,11 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("a variable that nothing reserves", manifest(engine(env=[{"name": "TOKENIZERS_PARALLELISM", "value": "false"}]))),
     ("a variable without a value", manifest(engine(env=[{"name": "EMPTY"}]))),
     ("pull secrets", manifest(engine(imagePullSecrets=["registry", "registry.example.com"]))),
+    ("vLLM", manifest(vllm("text-generation"))),
+    ("vLLM with arguments and both limits", manifest({**vllm("text-generation", args=["--max-num-seqs=64", "--enforce-eager"]), "limits": {"maxInputTokens": 100, "maxOutputTokens": 28}})),
+    ("vLLM with a model that is no generator", manifest({**vllm("rerank", precision="float16"), "limits": {"maxInputTokens": 100}})),
+    ("a program of one's own", manifest(custom(image="corp/program:1"))),
+    ("a program of one's own with everything", manifest(custom(image="corp/program:1", command=["a"], args=["--port=1"], port=9000, healthPath="/up"))),
     ("nobody but the operator", manifest(allow())),
     ("callers by pods, by namespaces, by both", manifest(allow({"podLabels": {"app": "a"}}, {"namespaceLabels": {}}, {"podLabels": {}, "namespaceLabels": {"a": "b"}}))),
     ("callers by address", manifest(allow({"cidr": "10.0.0.0/8"}, {"cidr": "2001:db8::/32"}))),
@@ -209,6 +224,33 @@ REFUSED: list[Refused] = [
         Refused(f"the variable {name}", manifest(engine(env=[{"name": name, "value": "x"}])), ("spec.engine.env[0]", "must not set proxies"))
         for name in ("LD_PRELOAD", "PYTHONPATH", "NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "TORCH_HOME", "LLMI_PORT", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HTTPS_PROXY", "http_proxy", "No_Proxy")
     ),
+    Refused("an engine that there is not", manifest(engine(name="vlm")), ("spec.engine.name", "Unsupported value")),
+    Refused("a task that vLLM cannot do", manifest(vllm("fill-mask")), ("engine.name vllm does text-generation, embeddings, text-classification and rerank only. For other tasks set engine.name transformers.",)),
+    Refused("a precision that vLLM has not", manifest(vllm("embeddings", precision="int8")), ("engine.name vllm computes in engine.precision auto, bfloat16, float16 and float32 only",)),
+    Refused("questions to vLLM", manifest({**vllm("text-generation"), "verify": [{"input": "a", "expect": "b"}]}), ("verify does not go with engine.name vllm: leave it out, or set engine.name transformers.",)),
+    Refused("long inputs of vLLM", manifest({**vllm("embeddings"), "limits": {"longInputs": "truncate"}}), ("limits.longInputs does not go with engine.name vllm",)),
+    Refused("a limit on what vLLM reads alone", manifest({**vllm("text-generation"), "limits": {"maxInputTokens": 9}}), ("limits.maxInputTokens without limits.maxOutputTokens",)),
+    Refused("arguments for our own server", manifest(engine(args=["--x"])), ("engine.args does not go with engine.name transformers",)),
+    *(
+        Refused(f"the argument {flag}", manifest(vllm("text-generation", args=[flag])), ("spec.engine", "engine.args must not set"))
+        for flag in ("--port=1", "--host", "--api-key", "--api_key=x", "--trust-remote-code", "--ssl-keyfile=x", "--served_model_name")
+    ),
+    Refused("a program of one's own without an image", manifest(custom()), ("engine.name custom needs engine.image",)),
+    *(
+        Refused(f"{name} for vLLM", manifest(vllm("embeddings", **{name: value})), ("go with engine.name custom only",))
+        for name, value in (("command", ["a"]), ("port", 9000), ("healthPath", "/up"))
+    ),
+    Refused("a health path that is none", manifest(custom(image="a", healthPath="up")), ("spec.engine.healthPath",)),
+    *(
+        Refused(f"{words} of a program of one's own", manifest({**custom(image="a"), **fields}), (f"{words} does not go with engine.name custom",))
+        for words, fields in (
+            ("limits", {"limits": {"maxQueuedRequests": 3}}),
+            ("access.apiKeySecret", {"access": {"apiKeySecret": {"name": "keys"}}}),
+            ("autoscaling.targets.inFlightPerReplica", {"autoscaling": {"maxReplicas": 2, "targets": {"inFlightPerReplica": 3}}}),
+        )
+    ),
+    Refused("a precision of a program of one's own", manifest(custom(image="a", precision="float32")), ("engine.name custom computes in engine.precision auto only",)),
+    Refused("an empty argument", manifest(vllm("text-generation", args=[""])), ("spec.engine.args[0]",), by_types=False),
     Refused("a variable that is no name", manifest(engine(env=[{"name": "A-B"}])), ("spec.engine.env[0].name",)),
     Refused("a variable twice", manifest(engine(env=[{"name": "A"}, {"name": "A"}])), ("spec.engine.env[1]", "Duplicate value"), by_types=False),
     Refused("a variable from elsewhere", manifest(engine(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])), ('unknown field "spec.engine.env[0].valueFrom"',), by_types=False),

@@ -56,6 +56,9 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "model.cache.size": ("10Gi", "10240Mi", 20_000_000_000, "8Ei"),
     "model.cache.storageClass": ("fast", "a.b"),
     "engine.image": ("registry.example:5000/server:1", "server@sha256:" + "a" * 64, NO_IMAGE),
+    "engine.args": ([], ["--max-num-seqs=64"], ["-O3", "$(HOME) ünï"]),
+    "engine.command": (["python3", "-m", "server"], ["$(HOME) ünï"]),
+    "engine.healthPath": ("/health", "/v2/health/ready?strict=1"),
     "engine.imagePullSecrets": ([], ["registry"], ["b", "a.b"]),
     "engine.env[].name": ("TOKENIZERS_PARALLELISM", "_x", "N" * 128),
     "engine.env[].value": ("", "$(id) ünï\u202e\n", "v" * 4096),
@@ -238,6 +241,14 @@ def _mend_cache(value: Json) -> Json:
     return {"claim": value["claim"]} if "claim" in value else {"size": VALUES["model.cache.size"][0], **value}
 
 
+def _mend_engine(value: Json) -> Json:
+    name = value.get("name", "transformers")
+    if name == "custom":
+        return {"image": VALUES["engine.image"][0], **value}
+    value = _drop(value, "command", "port", "healthPath")
+    return _drop(value, "args") if name == "transformers" else value
+
+
 def _mend_service(value: Json) -> Json:
     if value.get("type") == "LoadBalancer":
         return value
@@ -286,6 +297,7 @@ MENDERS: dict[str, Callable[[Json], Json]] = {
     "": _mend_spec,
     "model": _mend_model,
     "model.cache": _mend_cache,
+    "engine": _mend_engine,
     "service": _mend_service,
     "access.allowFrom[]": _mend_peer,
     "autoscaling": _mend_autoscaling,

@@ -1,0 +1,132 @@
+"""A real vLLM, started with what the operator would put into its container.
+
+``python bench/peers.py vllm && pytest -m soak tests/operator/plan/engines``: too large an environment, and too slow a
+start, for every run of the tests.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import httpx
+import pytest
+
+from llmi_operator.metrics_api.exposition import read_in_flight
+from llmi_testing.models import small_causal_model
+from llmi_testing.vllm_process import PYTHON, running_vllm
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not PYTHON.exists(), reason="no vLLM: python bench/peers.py vllm"),
+]
+KEY = {"Authorization": "Bearer secret"}
+QUEUE = 4
+DRAIN_SECONDS = 60
+CHAT = "/v1/chat/completions"
+
+
+def spec():
+    return {
+        "task": "text-generation",
+        # One at a time, so that a queue comes up with few clients.
+        "engine": {"name": "vllm", "args": ["--enforce-eager", "--max-num-seqs=1"]},
+        "limits": {"maxInputTokens": 128, "maxOutputTokens": 128, "maxQueuedRequests": QUEUE},
+        "resources": {"limits": {"memory": "512Mi"}},
+        "access": {"apiKeySecret": {"name": "keys"}},
+        "rollout": {"drainSeconds": DRAIN_SECONDS},
+    }
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vllm")
+    with running_vllm(folder, small_causal_model("llama"), keys="secret\n", **spec()) as vllm:
+        yield vllm
+
+
+def body(tokens=8, **fields):
+    said = [{"role": "user", "content": "The capital of France is"}]
+    return {"model": "llama", "messages": said, "max_tokens": tokens, "ignore_eos": True, **fields}
+
+
+def test_it_answers_a_chat(vllm):
+    answer = httpx.post(vllm.url + CHAT, json=body(), headers=KEY, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["completion_tokens"] == 8
+    assert "x-request-id" in answer.headers
+
+
+def test_it_streams(vllm):
+    answer = httpx.post(vllm.url + CHAT, json=body(stream=True), headers=KEY, timeout=120)
+    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]"
+    assert json.loads(events[-2])["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/tokenize", "/docs"])
+def test_no_route_answers_without_a_key(vllm, path):
+    assert httpx.get(vllm.url + path, timeout=60).status_code == 401
+
+
+def test_a_prompt_beyond_the_limits_is_refused(vllm):
+    said = [{"role": "user", "content": "Paris " * 2000}]
+    answer = httpx.post(vllm.url + CHAT, json=body() | {"messages": said}, headers=KEY, timeout=60)
+    assert answer.status_code == 400
+
+
+def test_one_more_than_the_queue_holds_is_refused_at_once_and_the_queue_is_told(vllm):
+    async def ask(client):
+        return (await client.post(vllm.url + CHAT, json=body(120), headers=KEY, timeout=300)).status_code
+
+    async def run():
+        async with httpx.AsyncClient() as client:
+            asked = [asyncio.create_task(ask(client)) for _ in range(3 * QUEUE)]
+            seen = set()
+            while not all(task.done() for task in asked):
+                seen.add(read_in_flight((await client.get(vllm.url + "/metrics", timeout=60)).text))
+                await asyncio.sleep(0.05)
+            return Counter(task.result() for task in asked), seen
+
+    codes, seen = asyncio.run(run())
+    assert set(codes) == {200, 503}
+    assert codes[200] >= QUEUE
+    assert max(seen) > 1
+
+
+def test_it_stops_under_load_without_an_answer_by_half(vllm):
+    """Each client keeps its connection and asks again and again, as clients with a pool do."""
+    outcomes = []
+    answered = asyncio.Event()
+
+    async def client_of(stop):
+        async with httpx.AsyncClient(headers=KEY, timeout=300) as client:
+            while not stop.is_set():
+                try:
+                    answer = await client.post(vllm.url + CHAT, json=body(60))
+                except httpx.ConnectError:
+                    outcomes.append("refused")
+                    return
+                if answer.status_code == 200:
+                    outcomes.append(answer.json()["choices"][0]["finish_reason"])
+                    answered.set()
+                else:
+                    outcomes.append(answer.status_code)
+                    return  # another replica's turn
+
+    async def run():
+        stop = asyncio.Event()
+        clients = [asyncio.create_task(client_of(stop)) for _ in range(QUEUE - 1)]
+        await answered.wait()
+        began = time.monotonic()
+        code = await asyncio.to_thread(vllm.stop)
+        stop.set()
+        await asyncio.gather(*clients)
+        return code, time.monotonic() - began
+
+    code, seconds = asyncio.run(run())
+    assert code == 0, vllm.log[-2000:]
+    assert set(outcomes) <= {"length", 503, "refused"}
+    assert "length" in outcomes
+    assert seconds < DRAIN_SECONDS
