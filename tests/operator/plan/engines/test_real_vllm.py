@@ -53,7 +53,7 @@ def body(tokens=8, **fields):
 
 def test_it_answers_a_chat(vllm):
     answer = httpx.post(vllm.url + CHAT, json=body(), headers=KEY, timeout=120)
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == 200, answer.text + vllm.log[-6000:]
     assert answer.json()["usage"]["completion_tokens"] == 8
     assert "x-request-id" in answer.headers
 
