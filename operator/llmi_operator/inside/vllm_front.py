@@ -33,8 +33,8 @@ LOOK_SECONDS = 0.1
 MARGIN_SECONDS = 2.0
 LONGEST_LINE = 700
 LARGEST_REPORT = 16 * 1024
-UNTOLD = "See root cause above"
-"""vLLM's own words for a failure that another line tells."""
+UNTOLD = ("See root cause above", "See stack trace (above)", "Dumping input data", "Dumping scheduler")
+"""vLLM's own words for a failure that another line tells, and for its state, which is longer than the message may be."""
 
 
 def _seconds(name: str) -> float:
@@ -210,7 +210,7 @@ class Report(logging.Handler):
         sys.__excepthook__(kind, error, trace)
 
     def _write(self, text: str) -> None:
-        if UNTOLD in text:
+        if any(words in text for words in UNTOLD):
             return
         path = Path(os.environ.get("LLMI_TERMINATION_MESSAGE_PATH", "/dev/termination-log"))
         line = " ".join(text.split())[:LONGEST_LINE] + "\n"

@@ -252,6 +252,21 @@ def test_what_ends_the_process_is_noted_but_for_what_another_line_tells(report, 
     assert "See root cause above" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Dumping input data for V1 LLM engine (v0.32.0) with config: model='/model'",
+        "Dumping scheduler output for model execution: SchedulerOutput(scheduled_new_reqs=[])",
+        "AsyncLLM output_handler failed. EngineDeadError: EngineCore encountered an issue. See stack trace (above)",
+    ],
+)
+def test_a_dump_of_its_state_is_not_noted(report, words):
+    logger, path = report
+    logger.error("WorkerProc hit an exception.")
+    logger.error(words)
+    assert path.read_text() == "WorkerProc hit an exception.\n"
+
+
 def test_a_report_stays_small(report):
     logger, path = report
     for _ in range(100):

@@ -62,6 +62,12 @@ SYMPTOMS = (
         "choose another model, a newer image in spec.engine.image, or spec.engine.name transformers",
     ),
     _on(
+        r"Unsupported CPU attention configuration: head_dim=(?P<size>\d+)",
+        Reason.TASK_MISMATCH,
+        "vLLM's attention on a CPU does not take this model's heads of {size}",
+        "choose another model, a GPU (spec.accelerator), or spec.engine.name transformers",
+    ),
+    _on(
         r"(?:requires you to execute|contains custom code|trust_remote_code=True)",
         Reason.REMOTE_CODE_NEEDED,
         "The model wants code from its repository, which is never run",
