@@ -16,7 +16,7 @@ from llmi_operator.prices import parse_prices
 from llmi_testing.inference import DEFAULTS, make_body, make_stored_body
 
 GPU = "nvidia.com/gpu"
-OTHER_IMAGE = DEFAULTS.model_copy(update={"image": "llminference/server:next"})
+OTHER_IMAGE = DEFAULTS.model_copy(update={"images": {**DEFAULTS.images, "server_image": "llminference/server:next"}})
 
 
 def exists(body, defaults=DEFAULTS, *, took=None, **live):
