@@ -18,6 +18,8 @@ NODE_PACKAGES = (
 )
 RUNTIME_PACKAGES = ("python3",)
 BUILD_PACKAGES = ("python3-venv",)
+LIBRARY_PACKAGE = "libpython3.11"
+LIBRARY = "libpython3.11.so.1.0"
 
 # Nothing of this is used by a program at run time.
 NOT_NEEDED = (
@@ -47,6 +49,22 @@ def python_trees() -> Artifact:
     """The base images: ``runtime.tar`` and ``build.tar``."""
     inputs = (base_tree().key, *RUNTIME_PACKAGES, *BUILD_PACKAGES, *NOT_NEEDED_AT_RUN_TIME)
     return Artifact("debian-python", key_of(*inputs))
+
+
+def python_library(log: Path) -> Path:
+    """Give the runtime base's Python as a library, for programs with Python inside; made the first time."""
+    library = Artifact("debian-libpython", key_of(base_tree().key, LIBRARY_PACKAGE))
+
+    def make(target: Path) -> None:
+        base_tree().build(lambda folder: _debootstrap(folder, log))
+        tree = _unpack(target / "rootfs", log)
+        _install(tree, (LIBRARY_PACKAGE,), log)
+        (found,) = tree.glob(f"usr/lib/*-linux-gnu/{LIBRARY}")
+        shutil.copyfile(found, target / LIBRARY)
+        remove_tree(tree)
+
+    library.build(make)
+    return library.path / LIBRARY
 
 
 def steps() -> list[Step]:

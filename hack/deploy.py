@@ -1,8 +1,8 @@
 """Puts images and operator on the cluster: ``python hack/deploy.py``.
 
 The images get a tag made from their contents, so that a rebuilt one is rolled out and an unchanged one is not.
-With ``CLUSTER=current`` the cluster must be able to pull them: name them in ``LLMI_OPERATOR_IMAGE`` and
-``LLMI_SERVER_IMAGE``.
+With ``CLUSTER=current`` the cluster must be able to pull them: name them in ``LLMI_OPERATOR_IMAGE``,
+``LLMI_SERVER_IMAGE`` and, for ``engine.name: triton``, ``LLMI_TRITON_IMAGE``.
 """
 
 from __future__ import annotations

@@ -15,8 +15,10 @@ import sys
 import tarfile
 from pathlib import Path
 
+import triton_program
 from bringing_up import BASE_IMAGE, build_steps
 from cache import Artifact, key_of
+from debian import python_library
 from docker_engine import answers, ensure_docker, has_image, image_id, legacy_builder
 from mode import Mode, choose, registry_answers
 from steps import Step, run_steps, say, sh, tell_and_exit
@@ -26,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OPERATOR_IMAGE = "llminference/operator:dev"
 SERVER_IMAGE = "llminference/server:dev"
 CUDA_IMAGE = "llminference/server:dev-cuda"
-BUILT = (OPERATOR_IMAGE, SERVER_IMAGE)
+TRITON_IMAGE = "llminference/triton:dev"
+BUILT = (OPERATOR_IMAGE, SERVER_IMAGE, TRITON_IMAGE)
 INPUTS_LABEL = "llminference.dev/inputs"
 BASES = {"BASE_IMAGE": f"{BASE_IMAGE}:bookworm", "BUILD_IMAGE": f"{BASE_IMAGE}:bookworm-build"}
 
@@ -36,6 +39,7 @@ SERVER_INPUTS = (
     *("Dockerfile.server", "requirements/server.txt", "requirements/torch.txt", "requirements/torch-cuda.txt"),
     *SOURCES,
 )
+TRITON_FOLDER = "build/tritonserver"
 
 
 def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
@@ -45,6 +49,7 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
     names = ("build", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))
     fetches = [_fetch_step(name) for name in names] if offline else []
     torch = [_torch_step()] if offline else []
+    program = triton_program.step()
     first = (*after, *(step.name for step in fetches))
     builds = [
         Step("operator image", lambda log: _build_operator(log, offline=offline), after=first),
@@ -54,11 +59,12 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
             lambda log: _build_server(log, offline=offline),
             after=("operator image", *(step.name for step in torch)),
         ),
+        Step("Triton image", lambda log: _build_triton(log, offline=offline), after=("server image", program.name)),
     ]
     if cuda:
-        for_cuda = Step("server image for CUDA", lambda log: _build_cuda(log, offline=offline), after=("server image",))
+        for_cuda = Step("server image for CUDA", lambda log: _build_cuda(log, offline=offline), after=("Triton image",))
         builds.append(for_cuda)
-    return [*fetches, *torch, *builds]
+    return [*fetches, *torch, program, *builds]
 
 
 def _packages(name: str) -> Artifact:
@@ -98,6 +104,16 @@ def _torch_step() -> Step:
     )
 
 
+def _build_triton(log: Path, *, offline: bool) -> None:
+    """Build Triton's image on the server's; where the base has no library of Python, that is put beside Triton's."""
+    folder = ROOT / TRITON_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(triton_program.build(), folder)
+    if offline:
+        shutil.copy(python_library(log), folder / "lib")
+    _build(TRITON_IMAGE, ("Dockerfile.triton", TRITON_FOLDER), {"SERVER_IMAGE": SERVER_IMAGE}, {}, log)
+
+
 def _build_operator(log: Path, *, offline: bool) -> None:
     folders = {name: _packages(name).path for name in ("build", "operator")} if offline else {}
     _build(OPERATOR_IMAGE, OPERATOR_INPUTS, {}, folders, log)
@@ -129,14 +145,14 @@ def _build(
     """Build an image unless Docker has it from the same inputs; ``folders`` replace the network."""
     if folders:
         arguments = {**arguments, **BASES, "PIP_ARGS": "--no-index --find-links /src/wheels"}
-    bases = [image_id(arguments[name]) or "" for name in BASES if name in arguments]
+    bases = [image_id(image) or "" for name, image in arguments.items() if name.endswith("_IMAGE")]
     packages = [folder.name for folder in folders.values()] + [str(extra)]
     key = key_of(*(ROOT / name for name in inputs), str(sorted(arguments.items())), *bases, *packages)
     if has_image(image) and _label(image) == key:
         return
     words = [word for item in arguments.items() for word in ("--build-arg", "=".join(item))]
     words += ["--label", f"{INPUTS_LABEL}={key}", "--build-arg", f"REVISION={_revision()}"]
-    words += ["--network", "none"] if folders else []
+    words += ["--network", "none"] if folders or "SERVER_IMAGE" in arguments else []
     with _context(inputs, folders, extra).open("rb") as context:
         sh(["docker", "build", *words, "-f", inputs[0], "-t", image, "-"], log, legacy_builder(), stdin=context)
 
