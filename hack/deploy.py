@@ -16,7 +16,7 @@ import kind_cluster
 import models
 from bringing_up import bring_up
 from docker_engine import image_id
-from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE
+from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE, TRITON_IMAGE
 from images import steps as image_steps
 from kubectl import Kubectl
 from loading import load
@@ -73,7 +73,7 @@ def steps(after: tuple[str, ...] = ()) -> list[Step]:
 
 
 def _tagged() -> dict[str, str]:
-    """Our two images under the names that the cluster shall use."""
+    """Our images under the names that the cluster shall use."""
     if current.is_chosen():
         names = {OPERATOR_IMAGE: "LLMI_OPERATOR_IMAGE", SERVER_IMAGE: "LLMI_SERVER_IMAGE"}
         if missing := [variable for variable in names.values() if not os.environ.get(variable)]:
@@ -81,7 +81,8 @@ def _tagged() -> dict[str, str]:
                 f"CLUSTER=current needs images that the cluster can pull; {' and '.join(missing)} not set.",
                 "push the images that `make images` builds to your registry, and name them there",
             )
-        return {image: os.environ[variable] for image, variable in names.items()}
+        names[TRITON_IMAGE] = "LLMI_TRITON_IMAGE"
+        return {image: os.environ[variable] for image, variable in names.items() if variable in os.environ}
     tags = {}
     for image in BUILT:
         identity = (image_id(image) or "").removeprefix("sha256:")[:12]
@@ -98,7 +99,9 @@ def _load(log: Path) -> None:
 def _apply(log: Path) -> None:
     tagged = _tagged()
     name, _, tag = tagged[OPERATOR_IMAGE].rpartition(":")
-    container = {"name": "operator", "env": [{"name": "LLMI_OPERATOR_SERVER_IMAGE", "value": tagged[SERVER_IMAGE]}]}
+    settings = {"LLMI_OPERATOR_SERVER_IMAGE": SERVER_IMAGE, "LLMI_OPERATOR_TRITON_IMAGE": TRITON_IMAGE}
+    variables = [{"name": name, "value": tagged[image]} for name, image in settings.items() if image in tagged]
+    container = {"name": "operator", "env": variables}
     patch = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

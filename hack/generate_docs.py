@@ -104,6 +104,25 @@ Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
 
 With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP).
 
+## Triton
+
+The bundled server's tasks, precisions, limits and failures behind NVIDIA's Triton Inference Server: its HTTP server,
+dynamic batcher and metrics, and a Python back end that computes as the bundled server does. KServe's protocol is the
+only one, with the bundled server's names of inputs and outputs. A client of both calls a model by its name without
+the owner (`bert-large-uncased` for `google-bert/bert-large-uncased`; the resource's name where the model is a claim
+or an image) and sends texts as [texts, 1]. For such clients `engine.name` is the one line that changes, under load
+too.
+
+The model repository is written in the pod when it starts. `limits.maxQueuedRequests` and `requestTimeoutSeconds` bound
+the dynamic batcher's queue, which refuses with 503. Nothing waits for company: a batch is what has come while the one
+before was computed.
+
+Triton goes on saying that it is ready when the process with the model has died. Here the container then ends within a
+second, and is started anew ([decision 38](decisions/0038-triton-ends-with-its-back-end.md)). The image is made by
+`make images` on the server's; for NVIDIA GPUs build it on `llminference/server:dev-cuda`, which was not tried. Not
+offered: text generation, a model repository of your own, gRPC, keys, scaling by requests in flight. More: [the server
+with Triton](server.md#with-triton).
+
 ## custom
 
 Any HTTP server in `engine.image`: its `command`, `args`, `port` and `healthPath` are yours to say. It finds the model's

@@ -1,4 +1,4 @@
-"""Builds the operator's and the server's image, and small images that only carry a model.
+"""Builds the images of the operator, the server and Triton, and small images that only carry a model.
 
 ``python hack/images.py build``; with ``TORCH=cuda`` the server's image for NVIDIA GPUs as well. Where images can be
 pulled, this is plain ``docker build``. Elsewhere the base images are those that hack/debian.py makes, and the Python
@@ -43,7 +43,7 @@ TRITON_FOLDER = "build/tritonserver"
 
 
 def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
-    """Give the steps that leave both images in Docker; packages are fetched at once, builds wait for ``after``."""
+    """Give the steps that leave the images in Docker; packages are fetched at once, builds wait for ``after``."""
     offline = mode is Mode.BUILD
     cuda = os.environ.get("TORCH") == "cuda"
     names = ("build", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))

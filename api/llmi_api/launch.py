@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ENVIRONMENT_PREFIX = "LLMI_"
 HTTP_PORT = 8080
+TRITON_METRICS_PORT = 8002
 MODEL_DIR = PurePosixPath("/model")
 CACHE_DIR = PurePosixPath("/cache")
 API_KEY_DIR = PurePosixPath("/var/run/secrets/llmi/api-key")
@@ -38,6 +39,7 @@ class EngineName(StrEnum):
 
     TRANSFORMERS = "transformers"
     VLLM = "vllm"
+    TRITON = "triton"
     CUSTOM = "custom"
 
 

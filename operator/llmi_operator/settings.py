@@ -11,6 +11,8 @@ from llmi_operator.errors import SettingsError
 PREFIX = "LLMI_OPERATOR_"
 SERVER_IMAGE = "server_image"
 """The setting that names the image of our own server."""
+TRITON_IMAGE = "triton_image"
+"""The setting that names the image of Triton with our back end."""
 
 
 def _split_names(value: object) -> object:
@@ -49,6 +51,9 @@ class OperatorSettings(BaseModel):
     )
     vllm_cpu_image: str = Field(
         default="vllm/vllm-openai-cpu:v0.33.0", min_length=1, description="Image of vLLM for CPUs."
+    )
+    triton_image: str = Field(
+        default="llminference/triton:dev", min_length=1, description="Image of Triton with our back end."
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="Pull policy of the engines' images."

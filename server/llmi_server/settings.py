@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import ENVIRONMENT_PREFIX, FetchLaunch, LongInputs, ServeLaunch, Task
+from llmi_api.launch import ENVIRONMENT_PREFIX, TRITON_METRICS_PORT, FetchLaunch, LongInputs, ServeLaunch, Task
 from llmi_server.errors import StartupError
 
 FOREIGN_VARIABLES = frozenset({"LLMI_CACHE"})
@@ -97,7 +97,7 @@ class ServeSettings(ServeLaunch):
 class TritonSettings(ServeSettings):
     """Settings of ``llmi-server triton``: those of ``serve``, and where Triton is."""
 
-    metrics_port: int = Field(default=8002, ge=1, le=65535, description="TCP port of Triton's metrics.")
+    metrics_port: int = Field(default=TRITON_METRICS_PORT, ge=1, le=65535, description="TCP port of Triton's metrics.")
     program_dir: PurePosixPath = Field(
         default=PurePosixPath("/opt/tritonserver"), description="Folder with Triton's bin and backends."
     )

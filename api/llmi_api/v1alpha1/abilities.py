@@ -100,6 +100,11 @@ ABILITIES: Mapping[EngineName, Abilities] = {
         precisions=frozenset(Precision) - {Precision.INT8},
         lacks=(VERIFY, LONG_INPUTS, INPUT_ALONE),
     ),
+    EngineName.TRITON: Abilities(
+        routes={task: "`POST /v2/models/NAME/infer`" for task in Task if task is not Task.TEXT_GENERATION},
+        precisions=frozenset(Precision),
+        lacks=(API_KEY, IN_FLIGHT),
+    ),
     EngineName.CUSTOM: Abilities(
         routes=dict.fromkeys(Task, "its own"),
         precisions=frozenset({Precision.AUTO}),

@@ -19,7 +19,7 @@ OWN_FLAG = (
     "shutdown-timeout, config, task or runner, which other fields set, nor trust-remote-code: "
     "code from a model is never run."
 )
-NO_ARGS = "engine.args does not go with engine.name transformers: its settings are fields."
+NO_ARGS = "engine.args does not go with engine.name transformers or triton: their settings are fields."
 CUSTOM_IMAGE = "engine.name custom needs engine.image: the program to run."
 CUSTOM_ONLY = "engine.command, engine.port and engine.healthPath go with engine.name custom only: others are known."
 PROXY_VARIABLES = r"^(?:[hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]$"
@@ -62,7 +62,10 @@ class Engine(Model):
                 "!(has(self.command) || has(self.port) || has(self.healthPath))",
                 CUSTOM_ONLY,
             ),
-            ("!has(self.args) || (has(self.name) && self.name != 'transformers')", NO_ARGS),
+            (
+                "!has(self.args) || (has(self.name) && !(self.name in ['transformers', 'triton']))",
+                NO_ARGS,
+            ),
             (
                 "!has(self.args) || !has(self.name) || self.name != 'vllm' || "
                 f"self.args.all(arg, !arg.matches('{OWN_FLAGS}'))",
@@ -74,8 +77,8 @@ class Engine(Model):
     name: EngineName = Field(
         default=EngineName.TRANSFORMERS,
         description="Which program runs the model: transformers is the server that comes with the operator; vllm is "
-        "vLLM's OpenAI server; custom is any HTTP server of yours, in engine.image. docs/engines.md says what "
-        "each can do.",
+        "vLLM's OpenAI server; triton is NVIDIA's Triton Inference Server, for clients of KServe's protocol; custom is "
+        "any HTTP server of yours, in engine.image. docs/engines.md says what each can do.",
     )
     precision: Precision = Field(
         default=Precision.AUTO,
@@ -144,7 +147,7 @@ class Engine(Model):
             raise ValueError(CUSTOM_IMAGE)
         if self.name is not EngineName.CUSTOM and (self.command or self.port or self.health_path):
             raise ValueError(CUSTOM_ONLY)
-        if self.args is not None and self.name is EngineName.TRANSFORMERS:
+        if self.args is not None and self.name in (EngineName.TRANSFORMERS, EngineName.TRITON):
             raise ValueError(NO_ARGS)
         if self.name is EngineName.VLLM and any(re.match(OWN_FLAGS, arg) for arg in self.args or ()):
             raise ValueError(OWN_FLAG)

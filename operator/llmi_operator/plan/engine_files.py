@@ -1,17 +1,13 @@
 """The files that an engine reads at its start, in a ConfigMap of its own."""
 
-import hashlib
-import json
 from typing import Any
 
-from llmi_api import labels
 from llmi_operator.parse import Resource
 from llmi_operator.plan.engines import find_engine
 from llmi_operator.plan.engines.descriptor import FILES_DIR
 from llmi_operator.plan.names import make_files_name, make_metadata
 
 FILES_VOLUME = "engine-files"
-FILES_HASH_ANNOTATION = f"{labels.GROUP}/engine-files-hash"
 
 
 def build_engine_files(resource: Resource) -> dict[str, Any] | None:
@@ -33,12 +29,3 @@ def add_engine_files(pod: dict[str, Any], container: dict[str, Any], resource: R
         return
     pod["volumes"].append({"name": FILES_VOLUME, "configMap": {"name": make_files_name(resource)}})
     container["volumeMounts"].append({"name": FILES_VOLUME, "mountPath": str(FILES_DIR), "readOnly": True})
-
-
-def make_files_annotations(resource: Resource) -> dict[str, str]:
-    """Mark the pods with what they read, where they must be replaced when it changes."""
-    engine = find_engine(resource)
-    if not engine.restarts_with_files:
-        return {}
-    text = json.dumps(engine.files(resource), sort_keys=True)
-    return {FILES_HASH_ANNOTATION: hashlib.sha256(text.encode()).hexdigest()[:16]}

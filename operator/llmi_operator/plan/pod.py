@@ -7,7 +7,7 @@ from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.accelerator import choose_hardware
 from llmi_operator.plan.device_claim import add_claim
-from llmi_operator.plan.engine_files import add_engine_files, make_files_annotations
+from llmi_operator.plan.engine_files import add_engine_files
 from llmi_operator.plan.engines import find_command, find_engine, find_metrics_port, find_port, find_probes
 from llmi_operator.plan.model import ModelFiles, build_secret_volume, plan_model_files
 from llmi_operator.plan.names import (
@@ -62,7 +62,6 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
     add_claim(pod, pod["containers"][0], resource)
     add_engine_files(pod, pod["containers"][0], resource)
     annotations = {**_make_scrape_annotations(resource), **make_disruption_annotations(resource)}
-    annotations |= make_files_annotations(resource)
     return {"metadata": {"labels": make_labels(resource), "annotations": annotations}, "spec": pod}
 
 

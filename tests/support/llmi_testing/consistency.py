@@ -98,6 +98,7 @@ _MANY = {"model": {**HUB, "cache": {"size": "20Gi", "accessMode": "ReadWriteMany
 _KEPT = {"model": {**HUB, "cache": {"size": "20Gi", "retention": "Retain"}}}
 _ENV = {"engine": {"env": [{"name": "A", "value": "$(B)"}]}}
 _CHAT = {"task": "text-generation"}
+_TRITON = {"engine": {"name": "triton"}}
 _VLLM = {**_CHAT, "engine": {"name": "vllm"}}
 _TUNED = {**_CHAT, "engine": {"name": "vllm", "args": ["--max-num-seqs=$(N)"]}}
 _QUEUED = {"replicas": None, "autoscaling": {"maxReplicas": 5, "targets": {"inFlightPerReplica": 7}}}
@@ -196,6 +197,8 @@ ROWS = [
     Row("engine.name", _VLLM, _D, f"{SERVER}.image", "vllm/vllm-openai-cpu:v0.33.0", _CHAT),
     Row("engine.name", _VLLM, _D, f"{SERVER}.startupProbe.httpGet.path", "/health", _CHAT),
     Row("engine.name", _VLLM, "ConfigMap", "metadata.name", "bert-engine", _CHAT),
+    Row("engine.name", _TRITON, _D, f"{SERVER}.image", "llminference/triton:dev"),
+    Row("engine.name", _TRITON, _D, f"{SERVER}.args[0]", "triton"),
     Row("engine.command", _custom(command=["a", "$(B)"]), _D, f"{SERVER}.command", ["a", "$$(B)"], _custom()),
     Row("engine.port", _custom(port=9000), _D, f"{SERVER}.ports[http].containerPort", 9000, _custom()),
     Row("engine.port", _custom(port=9000), "NetworkPolicy", "spec.ingress[0].ports[0].port", 9000, _custom()),

@@ -40,6 +40,11 @@ def vllm(task: str, **fields: Any) -> dict[str, Any]:
     return spec(task=task, engine={"name": "vllm", **fields})
 
 
+def triton(task: str, **fields: Any) -> dict[str, Any]:
+    """A spec that is served by Triton."""
+    return spec(task=task, engine={"name": "triton", **fields})
+
+
 def custom(**fields: Any) -> dict[str, Any]:
     """A spec that is served by a program of one's own."""
     return spec(engine={"name": "custom", **fields})
@@ -118,6 +123,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("vLLM", manifest(vllm("text-generation"))),
     ("vLLM with arguments and both limits", manifest({**vllm("text-generation", args=["--max-num-seqs=64", "--enforce-eager"]), "limits": {"maxInputTokens": 100, "maxOutputTokens": 28}})),
     ("vLLM with a model that is no generator", manifest({**vllm("rerank", precision="float16"), "limits": {"maxInputTokens": 100}})),
+    ("Triton", manifest(triton("embeddings", precision="int8"))),
     ("a program of one's own", manifest(custom(image="corp/program:1"))),
     ("a program of one's own with everything", manifest(custom(image="corp/program:1", command=["a"], args=["--port=1"], port=9000, healthPath="/up"))),
     ("nobody but the operator", manifest(allow())),
@@ -227,7 +233,7 @@ REFUSED: list[Refused] = [
     Refused("an engine that there is not", manifest(engine(name="vlm")), ("spec.engine.name", "Unsupported value")),
     Refused("a task that vLLM cannot do", manifest(vllm("fill-mask")), ("engine.name vllm does text-generation, embeddings, text-classification and rerank only. For other tasks set engine.name transformers.",)),
     Refused("a precision that vLLM has not", manifest(vllm("embeddings", precision="int8")), ("engine.name vllm computes in engine.precision auto, bfloat16, float16 and float32 only",)),
-    Refused("questions to vLLM", manifest({**vllm("text-generation"), "verify": [{"input": "a", "expect": "b"}]}), ("verify does not go with engine.name vllm: leave it out, or set engine.name transformers.",)),
+    Refused("questions to vLLM", manifest({**vllm("text-generation"), "verify": [{"input": "a", "expect": "b"}]}), ("verify does not go with engine.name vllm: leave it out, or set engine.name transformers or triton.",)),
     Refused("long inputs of vLLM", manifest({**vllm("embeddings"), "limits": {"longInputs": "truncate"}}), ("limits.longInputs does not go with engine.name vllm",)),
     Refused("a limit on what vLLM reads alone", manifest({**vllm("text-generation"), "limits": {"maxInputTokens": 9}}), ("limits.maxInputTokens without limits.maxOutputTokens",)),
     Refused("arguments for our own server", manifest(engine(args=["--x"])), ("engine.args does not go with engine.name transformers",)),
@@ -235,6 +241,9 @@ REFUSED: list[Refused] = [
         Refused(f"the argument {flag}", manifest(vllm("text-generation", args=[flag])), ("spec.engine", "engine.args must not set"))
         for flag in ("--port=1", "--host", "--api-key", "--api_key=x", "--trust-remote-code", "--ssl-keyfile=x", "--served_model_name")
     ),
+    Refused("a task that Triton cannot do", manifest(triton("text-generation")), ("engine.name triton does", "For other tasks set engine.name transformers.")),
+    Refused("keys for Triton", manifest({**triton("embeddings"), "access": {"apiKeySecret": {"name": "a", "key": "b"}}}), ("access.apiKeySecret does not go with engine.name triton: leave it out, or set engine.name transformers or vllm.",)),
+    Refused("arguments for Triton", manifest(triton("embeddings", args=["--x"])), ("engine.args does not go with engine.name transformers or triton",)),
     Refused("a program of one's own without an image", manifest(custom()), ("engine.name custom needs engine.image",)),
     *(
         Refused(f"{name} for vLLM", manifest(vllm("embeddings", **{name: value})), ("go with engine.name custom only",))

@@ -246,7 +246,7 @@ def _mend_engine(value: Json) -> Json:
     if name == "custom":
         return {"image": VALUES["engine.image"][0], **value}
     value = _drop(value, "command", "port", "healthPath")
-    return _drop(value, "args") if name == "transformers" else value
+    return _drop(value, "args") if name in {"transformers", "triton"} else value
 
 
 def _mend_service(value: Json) -> Json:

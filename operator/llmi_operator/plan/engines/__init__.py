@@ -7,9 +7,10 @@ from llmi_operator.parse import Resource
 from llmi_operator.plan.engines.custom import CUSTOM
 from llmi_operator.plan.engines.descriptor import Engine, Probes
 from llmi_operator.plan.engines.transformers import TRANSFORMERS
+from llmi_operator.plan.engines.triton import TRITON
 from llmi_operator.plan.engines.vllm import VLLM
 
-ENGINES: Mapping[EngineName, Engine] = {engine.name: engine for engine in (TRANSFORMERS, VLLM, CUSTOM)}
+ENGINES: Mapping[EngineName, Engine] = {engine.name: engine for engine in (TRANSFORMERS, VLLM, TRITON, CUSTOM)}
 
 
 def find_engine(resource: Resource) -> Engine:

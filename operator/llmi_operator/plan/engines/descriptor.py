@@ -71,9 +71,8 @@ class Engine:
         pre_stop: What happens before it is told to stop.
         shared_memory: Size of ``/dev/shm``; None leaves the container runtime's.
         scratch_size: Most that it may write to ``/tmp``.
-        files: What it reads from `FILES_DIR`, by name.
+        files: What it reads from `FILES_DIR`, by name. Pods that run keep what they have read.
         symptoms: Its known failures; the first that matches is told.
-        restarts_with_files: Whether other files mean new pods. Else those that run keep what they have read.
     """
 
     name: EngineName
@@ -89,5 +88,4 @@ class Engine:
     shared_memory: Callable[[Resource], str | None] = lambda _: None
     scratch_size: str = "1Gi"
     files: Callable[[Resource], dict[str, str]] = lambda _: {}
-    restarts_with_files: bool = False
     symptoms: tuple[Symptom, ...] = ()
