@@ -74,6 +74,9 @@ test-faults: $(READY) ## All that goes wrong between the operator and the API se
 test-telemetry: $(READY) ## Traces and logs through a real collector and a real search engine (needs Java and Maven)
 	$(BIN)/python hack/run_tests.py telemetry
 
+test-engines: $(READY) ## A real vLLM: as a process, and on the local cluster (a download of 0.4 GB, 6 GB on the disk, 15 minutes)
+	$(BIN)/python hack/run_tests.py engines
+
 test-cluster: $(READY) ## The product on the local cluster
 	$(BIN)/python hack/run_tests.py cluster
 
@@ -123,4 +126,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help

@@ -18,8 +18,8 @@ NODE_PACKAGES = (
 )
 RUNTIME_PACKAGES = ("python3",)
 BUILD_PACKAGES = ("python3-venv",)
-LIBRARY_PACKAGE = "libpython3.11"
-LIBRARY = "libpython3.11.so.1.0"
+PYTHON_LIBRARY = ("libpython3.11", "libpython3.11.so.1.0")
+NUMA_LIBRARY = ("libnuma1", "libnuma.so.1")
 
 # Nothing of this is used by a program at run time.
 NOT_NEEDED = (
@@ -51,20 +51,21 @@ def python_trees() -> Artifact:
     return Artifact("debian-python", key_of(*inputs))
 
 
-def python_library(log: Path) -> Path:
-    """Give the runtime base's Python as a library, for programs with Python inside; made the first time."""
-    library = Artifact("debian-libpython", key_of(base_tree().key, LIBRARY_PACKAGE))
+def library(of: tuple[str, str], log: Path) -> Path:
+    """Give a library that the runtime base lacks, by its package and name; taken from the package the first time."""
+    package, name = of
+    taken = Artifact(f"debian-{package}", key_of(base_tree().key, *of))
 
     def make(target: Path) -> None:
         base_tree().build(lambda folder: _debootstrap(folder, log))
         tree = _unpack(target / "rootfs", log)
-        _install(tree, (LIBRARY_PACKAGE,), log)
-        (found,) = tree.glob(f"usr/lib/*-linux-gnu/{LIBRARY}")
-        shutil.copyfile(found, target / LIBRARY)
+        _install(tree, (package,), log)
+        (found,) = tree.glob(f"usr/lib/*-linux-gnu/{name}")
+        shutil.copyfile(found, target / name)
         remove_tree(tree)
 
-    library.build(make)
-    return library.path / LIBRARY
+    taken.build(make)
+    return taken.path / name
 
 
 def steps() -> list[Step]:

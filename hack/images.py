@@ -18,7 +18,7 @@ from pathlib import Path
 import triton_program
 from bringing_up import BASE_IMAGE, build_steps
 from cache import Artifact, key_of
-from debian import python_library
+from debian import PYTHON_LIBRARY, library
 from docker_engine import answers, ensure_docker, has_image, image_id, legacy_builder
 from mode import Mode, choose, registry_answers
 from steps import Step, run_steps, say, sh, tell_and_exit
@@ -47,7 +47,7 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
     offline = mode is Mode.BUILD
     cuda = os.environ.get("TORCH") == "cuda"
     names = ("build", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))
-    fetches = [_fetch_step(name) for name in names] if offline else []
+    fetches = [fetch_step(name) for name in names] if offline else []
     torch = [_torch_step()] if offline else []
     program = triton_program.step()
     first = (*after, *(step.name for step in fetches))
@@ -67,24 +67,30 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
     return [*fetches, *torch, program, *builds]
 
 
-def _packages(name: str) -> Artifact:
-    return Artifact(f"image-packages-{name}", key_of(ROOT / "requirements" / f"{name}.txt"))
+def packages(name: str, lock: str = "") -> Artifact:
+    """Tell where the packages of a lock file lie, which is ``requirements/NAME.txt`` unless named."""
+    return Artifact(f"image-packages-{name}", key_of(_lock(name, lock)))
 
 
-def _fetch_step(name: str) -> Step:
+def _lock(name: str, lock: str) -> Path:
+    return ROOT / (lock or f"requirements/{name}.txt")
+
+
+def fetch_step(name: str, lock: str = "") -> Step:
+    """Give the step that downloads them."""
+
     def fetch(log: Path) -> None:
         def fill(target: Path) -> None:
-            lock = ROOT / "requirements" / f"{name}.txt"
             argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
             argv += ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp", *_platforms()]
-            sh([*argv, "-r", lock, "-d", target], log)
+            sh([*argv, "-r", _lock(name, lock), "-d", target], log)
 
-        _packages(name).build(fill)
+        packages(name, lock).build(fill)
 
     return Step(
         f"Python packages for images: {name}",
         fetch,
-        skip_if=_packages(name).is_built,
+        skip_if=packages(name, lock).is_built,
         remedy="check that the Python package index answers, then run the same command again",
     )
 
@@ -110,30 +116,30 @@ def _build_triton(log: Path, *, offline: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(triton_program.build(), folder)
     if offline:
-        shutil.copy(python_library(log), folder / "lib")
-    _build(TRITON_IMAGE, ("Dockerfile.triton", TRITON_FOLDER), {"SERVER_IMAGE": SERVER_IMAGE}, {}, log)
+        shutil.copy(library(PYTHON_LIBRARY, log), folder / "lib")
+    build_image(TRITON_IMAGE, ("Dockerfile.triton", TRITON_FOLDER), {"SERVER_IMAGE": SERVER_IMAGE}, {}, log)
 
 
 def _build_operator(log: Path, *, offline: bool) -> None:
-    folders = {name: _packages(name).path for name in ("build", "operator")} if offline else {}
-    _build(OPERATOR_IMAGE, OPERATOR_INPUTS, {}, folders, log)
+    folders = {name: packages(name).path for name in ("build", "operator")} if offline else {}
+    build_image(OPERATOR_IMAGE, OPERATOR_INPUTS, {}, folders, log)
 
 
 def _build_server(log: Path, *, offline: bool) -> None:
     if not offline and install_from_index(sys.executable, check_only=True):
-        _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "cpu"}, {}, log)
+        build_image(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "cpu"}, {}, log)
         return
-    folders = {name: _packages(name).path for name in ("build", "server", "torch")} if offline else {}
-    _build(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "wheels"}, folders, log, extra=build_slim_wheel())
+    folders = {name: packages(name).path for name in ("build", "server", "torch")} if offline else {}
+    build_image(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "wheels"}, folders, log, extra=build_slim_wheel())
 
 
 def _build_cuda(log: Path, *, offline: bool) -> None:
     names = {"build": "build", "server": "server", "torch": "torch-cuda"}
-    folders = {folder: _packages(name).path for folder, name in names.items()} if offline else {}
-    _build(CUDA_IMAGE, SERVER_INPUTS, {"TORCH": "cuda"}, folders, log)
+    folders = {folder: packages(name).path for folder, name in names.items()} if offline else {}
+    build_image(CUDA_IMAGE, SERVER_INPUTS, {"TORCH": "cuda"}, folders, log)
 
 
-def _build(
+def build_image(
     image: str,
     inputs: tuple[str, ...],
     arguments: dict[str, str],
@@ -145,9 +151,9 @@ def _build(
     """Build an image unless Docker has it from the same inputs; ``folders`` replace the network."""
     if folders:
         arguments = {**arguments, **BASES, "PIP_ARGS": "--no-index --find-links /src/wheels"}
-    bases = [image_id(image) or "" for name, image in arguments.items() if name.endswith("_IMAGE")]
-    packages = [folder.name for folder in folders.values()] + [str(extra)]
-    key = key_of(*(ROOT / name for name in inputs), str(sorted(arguments.items())), *bases, *packages)
+    bases = [image_id(base) or "" for name, base in arguments.items() if name.endswith("_IMAGE")]
+    wheels = [folder.name for folder in folders.values()] + [str(extra)]
+    key = key_of(*(ROOT / name for name in inputs), str(sorted(arguments.items())), *bases, *wheels)
     if has_image(image) and _label(image) == key:
         return
     words = [word for item in arguments.items() for word in ("--build-arg", "=".join(item))]
@@ -159,7 +165,7 @@ def _build(
 
 def _context(inputs: tuple[str, ...], folders: dict[str, Path], extra: Path | None) -> Path:
     """Pack exactly what a build reads: the rest of the tree must not make layers stale."""
-    target = ROOT / "build" / f"{inputs[0]}.context.tar"
+    target = ROOT / "build" / f"{Path(inputs[0]).name}.context.tar"
     target.parent.mkdir(exist_ok=True)
     with tarfile.open(target, "w") as tar:
         for name in inputs:

@@ -17,14 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gobuild
+import kind_cluster
 import monitoring
 import monitoring_images
 import search_engine
 import triton_program
+import vllm_image
 from deploy import up
 from mode import Mode
 from problems import MissingTool, NoDocker, Problem
-from steps import run_steps, say, tell_and_exit
+from steps import Step, run_steps, say, sh, tell_and_exit
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
@@ -44,6 +46,7 @@ TIERS = {
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
     "telemetry": ("tests/telemetry",),
+    "engines": ("tests/operator/plan/engines", "tests/cluster/test_vllm.py"),
     "soak": ("tests",),
 }
 NO_TESTS = 5
@@ -97,10 +100,18 @@ def _prepare(tier: str) -> None:
     if tier == "telemetry":
         _build(gobuild.kubernetes(), gobuild.collector())
         run_steps([search_engine.step()])
+    if tier == "engines":
+        run_steps([Step("vLLM as a process", _install_vllm)])
+        up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
+        run_steps(vllm_image.steps(kind_cluster.mode_of(kind_cluster.nodes())))
     if tier == "cluster":
         offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
         monitoring_programs = monitoring_images.programs() if offline else ()
         _build(gobuild.helm(4), gobuild.helm(3), *monitoring_programs)
+
+
+def _install_vllm(log: Path) -> None:
+    sh([sys.executable, ROOT / "bench" / "peers.py", "vllm"], log, {"PYTHONPATH": str(ROOT / "hack")})
 
 
 def _build(*programs: gobuild.Programs) -> None:
@@ -119,7 +130,7 @@ def _pytest(tier: str, outcome: Outcome) -> None:
         "pytest",
         *TIERS[tier],
         "-m",
-        "soak" if tier == "soak" else "not soak",
+        "soak" if tier in {"soak", "engines"} else "not soak",
         f"--junitxml={report}",
         "-o",
         "junit_family=xunit1",

@@ -1,6 +1,7 @@
 """The cluster tier: a kind cluster with the operator on it. ``make test-cluster`` brings both up."""
 
 import json
+import os
 import secrets
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from problems import Problem
 ROOT = Path(__file__).parents[2]
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 PRICES = "currency: USD\nsource: made up\nnodes: {kind-node: {perHour: 2}}\n"
+ADAPTER = ROOT / "deploy" / "metrics-adapter"
+REGISTRATION = "apiservice/v1beta2.custom.metrics.k8s.io"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -110,3 +113,26 @@ def priced(kubectl, audit):
     kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"])
     kubectl("label", "nodes", "--all", f"{INSTANCE_TYPE}-")
     kubectl("delete", "-k", str(ROOT / "deploy" / "cluster-reader"))
+
+
+@pytest.fixture
+def metrics_adapter(kubectl, tmp_path):
+    """The adapter, from the operator's image, until the end of the test."""
+    text = kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
+    image = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["image"]
+    name, _, tag = image.rpartition(":")
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(ADAPTER, tmp_path)],
+        "images": [{"name": "llminference/operator", "newName": name, "newTag": tag}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    kubectl("apply", "-k", str(tmp_path))
+    try:
+        eventually(lambda: kubectl("get", REGISTRATION, "--ignore-not-found"), "it has registered", seconds=90)
+        kubectl("wait", "--for=condition=Available", REGISTRATION, "--timeout=55s")
+        yield
+    finally:
+        kubectl("delete", "-k", str(tmp_path), "--wait=false")
+        eventually(lambda: not kubectl("get", REGISTRATION, "--ignore-not-found"), "it is gone", seconds=60)

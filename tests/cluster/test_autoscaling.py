@@ -1,42 +1,10 @@
 """Replicas follow the load, measured by a real metrics-server and by our own metrics adapter."""
 
-import json
-import os
-from pathlib import Path
-
-import pytest
-
-import deploy
 from llmi_testing.live_cluster import SMALL, eventually
 
 BODY = {"inputs": ["The capital of France is [MASK]."] * 16}
 # So much for a replica that what the client does in between hardly counts: it must be the replicas that are busy.
 LARGE = {"inputs": BODY["inputs"] * 5}
-ADAPTER = Path(__file__).parents[2] / "deploy" / "metrics-adapter"
-REGISTRATION = "apiservice/v1beta2.custom.metrics.k8s.io"
-
-
-@pytest.fixture
-def metrics_adapter(kubectl, tmp_path):
-    """The adapter, from the operator's image, until the end of the test."""
-    text = kubectl("-n", deploy.NAMESPACE, "get", deploy.OPERATOR, "-o", "json")
-    image = json.loads(text)["spec"]["template"]["spec"]["containers"][0]["image"]
-    name, _, tag = image.rpartition(":")
-    overlay = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(ADAPTER, tmp_path)],
-        "images": [{"name": "llminference/operator", "newName": name, "newTag": tag}],
-    }
-    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
-    kubectl("apply", "-k", str(tmp_path))
-    try:
-        eventually(lambda: kubectl("get", REGISTRATION, "--ignore-not-found"), "it has registered", seconds=90)
-        kubectl("wait", "--for=condition=Available", REGISTRATION, "--timeout=55s")
-        yield
-    finally:
-        kubectl("delete", "-k", str(tmp_path), "--wait=false")
-        eventually(lambda: not kubectl("get", REGISTRATION, "--ignore-not-found"), "it is gone", seconds=60)
 
 
 def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.1
 MARGIN_SECONDS = 2.0
 LONGEST_LINE = 700
 LARGEST_REPORT = 16 * 1024
-UNTOLD = ("See root cause above", "See stack trace (above)", "Dumping input data", "Dumping scheduler")
+UNTOLD = ("See root cause above", "See stack trace", "Dumping input data", "Dumping scheduler")
 """vLLM's own words for what another line tells, and for its state, which is longer than the message may be."""
 
 

@@ -257,6 +257,7 @@ def test_what_ends_the_process_is_noted_but_for_what_another_line_tells(report, 
     [
         "Dumping input data for V1 LLM engine (v0.32.0) with config: model='/model'",
         "Dumping scheduler output for model execution: SchedulerOutput(scheduled_new_reqs=[])",
+        "EngineCore failed to start. Exception: WorkerProc initialization failed. See stack trace for root cause.",
         "AsyncLLM output_handler failed. EngineDeadError: EngineCore encountered an issue. See stack trace (above)",
     ],
 )

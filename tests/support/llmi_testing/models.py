@@ -457,7 +457,8 @@ _MADE: dict[str, Callable[[], Path]] = {
     "token-classification": partial(small_model, "roberta", "token-classification"),
     "zero-shot-classification": partial(small_model, "distilbert", "inference"),
     "rerank": partial(small_model, "xlm-roberta", "rerank"),
-    "text-generation": partial(small_causal_model, "llama"),
+    # With heads that vLLM computes on a processor too.
+    "text-generation": partial(small_causal_model, "llama", head_dim=64),
 }
 
 
