@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from importlib import resources
+from math import ceil
 
 from llmi_api.launch import API_KEY_DIR, HTTP_PORT, MODEL_DIR, EngineName, Precision, Task
 from llmi_operator.parse import Resource
@@ -64,7 +65,24 @@ def make_environment(resource: Resource) -> dict[str, str]:
         environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"
     if spec.access and spec.access.api_key_secret:
         environment["LLMI_API_KEY_FILE"] = str(API_KEY_DIR / API_KEY_FILE)
+    if choose_hardware(spec.accelerator) is Hardware.CPU:
+        environment |= _spread_threads(resource)
     return environment
+
+
+def _spread_threads(resource: Resource) -> dict[str, str]:
+    """Leave it to the kernel where threads run, unless the user says where.
+
+    By itself vLLM binds them to the first cores of the node, all but one, as every other vLLM on the node does, and
+    makes as many as there are cores, whatever the limit.
+    """
+    amounts = resource.spec.resources.limits if resource.spec.resources else None
+    cores = parse_quantity(amounts.cpu) if amounts else None
+    threads = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    if cores and cores.is_finite() and cores > 0:
+        threads["OMP_NUM_THREADS"] = str(ceil(cores))
+    chosen = {variable.name for variable in resource.spec.engine.env or ()}
+    return {name: value for name, value in threads.items() if name not in chosen}
 
 
 def make_files(resource: Resource) -> dict[str, str]:
