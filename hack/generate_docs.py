@@ -125,8 +125,8 @@ before was computed.
 Triton goes on saying that it is ready when the process with the model has died. Here the container then ends within a
 second, and is started anew ([decision 38](decisions/0038-triton-ends-with-its-back-end.md)). The image is made by
 `make images` on the server's; for NVIDIA GPUs build it on `llminference/server:dev-cuda`, which was not tried. Not
-offered: text generation, a model repository of your own, gRPC, keys, scaling by requests in flight. More: [the server
-with Triton](server.md#with-triton).
+offered: text generation, a model repository of your own, gRPC, keys. More:
+[the server with Triton](server.md#with-triton).
 
 ## custom
 

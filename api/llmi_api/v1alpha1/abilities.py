@@ -17,11 +17,13 @@ class Setting:
         name: As in YAML.
         rule: CEL that is true of a spec that uses it.
         is_used: The same in Python.
+        within: The setting of which this one is a case: who lacks that lacks this too.
     """
 
     name: str
     rule: str
     is_used: Callable[[Any], bool]
+    within: "Setting | None" = None
 
 
 VERIFY = Setting("verify", "has(self.verify)", lambda spec: spec.verify is not None)
@@ -60,6 +62,13 @@ IN_FLIGHT = Setting(
     "has(self.autoscaling) && has(self.autoscaling.targets) && has(self.autoscaling.targets.inFlightPerReplica)",
     lambda spec: spec.autoscaling is not None and spec.autoscaling.targets.in_flight_per_replica is not None,
 )
+KEDA_IN_FLIGHT = Setting(
+    "autoscaling.targets.inFlightPerReplica with autoscaling.backend keda",
+    f"{IN_FLIGHT.rule} && has(self.autoscaling.backend) && self.autoscaling.backend == 'keda'",
+    lambda spec: IN_FLIGHT.is_used(spec) and spec.autoscaling.uses_keda,
+    within=IN_FLIGHT,
+)
+"""KEDA asks the replicas for one metric, which only the bundled server has."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +107,12 @@ ABILITIES: Mapping[EngineName, Abilities] = {
             Task.RERANK: "`POST /v1/rerank`",
         },
         precisions=frozenset(Precision) - {Precision.INT8},
-        lacks=(VERIFY, LONG_INPUTS, INPUT_ALONE),
+        lacks=(VERIFY, LONG_INPUTS, INPUT_ALONE, KEDA_IN_FLIGHT),
     ),
     EngineName.TRITON: Abilities(
         routes={task: "`POST /v2/models/NAME/infer`" for task in Task if task is not Task.TEXT_GENERATION},
         precisions=frozenset(Precision),
-        lacks=(API_KEY, IN_FLIGHT),
+        lacks=(API_KEY, KEDA_IN_FLIGHT),
     ),
     EngineName.CUSTOM: Abilities(
         routes=dict.fromkeys(Task, "its own"),
@@ -145,7 +154,7 @@ def _checks() -> Iterator[tuple[EngineName, str, Callable[[Any], bool], str]]:
                 f"others set engine.name {EngineName.TRANSFORMERS}.",
             )
         for lack in able.lacks:
-            able_ones = [str(other) for other, others in ABILITIES.items() if lack not in others.lacks]
+            able_ones = [str(other) for other, others in ABILITIES.items() if not {lack, lack.within} & {*others.lacks}]
             yield (
                 name,
                 f"!({lack.rule})",

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import Task, VerifyQuestion
+from llmi_api.launch import Task, VerifyQuestion, short_name
+from llmi_api.metric_names import RUNNING_METRIC
 from llmi_server.engine.loading import load_model, make_load_request
 from llmi_server.engine.protocol import LoadedModel
 from llmi_server.errors import InvalidRequestError, OutOfMemoryError, RequestError, StartupError
@@ -68,6 +69,8 @@ class TritonPythonModel:
             )
             channel.fail(failed.failure)
             raise failed from error
+        self._metrics = _make_metrics(self._tools)  # told as long as it lives
+        self._running = self._metrics.Metric(labels={"model": short_name(self._settings.model_name)})
         gc.collect()
         gc.freeze()
         channel.ready(lifecycle.report())
@@ -75,8 +78,12 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Request]) -> list[Any]:
         """Answer what the dynamic batcher has put together."""
-        results = self._answering.answer([self._read(request) for request in requests])
-        return [self._respond(result) for result in results]
+        self._running.set(len(requests))
+        try:
+            results = self._answering.answer([self._read(request) for request in requests])
+            return [self._respond(result) for result in results]
+        finally:
+            self._running.set(0)
 
     def _read(self, request: Request) -> Question | RequestError:
         try:
@@ -128,6 +135,13 @@ def open_for_requests(settings: TritonSettings, lifecycle: Lifecycle) -> Answeri
         verify(ask, settings.verify)
     lifecycle.end_phase()
     return answering
+
+
+def _make_metrics(tools: Any) -> Any:  # noqa: ANN401 - Triton's own types
+    """Let Triton tell what it does not count itself; what waits, it counts."""
+    return tools.MetricFamily(
+        name=RUNNING_METRIC, description="Requests that the back end computes.", kind=tools.MetricFamily.GAUGE
+    )
 
 
 def _build_answering(loaded: LoadedModel, settings: TritonSettings) -> Answering:

@@ -1,5 +1,6 @@
 """What Triton's Python back end calls, with Triton's own module replaced: texts in, tensors or errors out."""
 
+import contextlib
 import json
 import sys
 from types import SimpleNamespace
@@ -38,11 +39,25 @@ class FakeError:
         self.code = code
 
 
+class FakeFamily:
+    """One gauge, and all that it was ever set to."""
+
+    GAUGE = "gauge"
+
+    def __init__(self, name, description, kind):
+        self.name = name
+        self.values = []
+
+    def Metric(self, labels):  # noqa: N802 - Triton's name
+        return SimpleNamespace(set=self.values.append)
+
+
 TOOLS = SimpleNamespace(
     get_input_tensor_by_name=lambda request, name: FakeTensor(values=np.array(request.texts, dtype=object)),
     Tensor=lambda name, values: (name, values),
     TritonError=FakeError,
     InferenceResponse=lambda output_tensors=None, error=None: error or output_tensors[0],
+    MetricFamily=FakeFamily,
 )
 
 
@@ -101,6 +116,23 @@ def test_what_the_engine_cannot_do_is_told_without_its_words(initialized, engine
     (refused,) = model.execute([FakeRequest([b"a"])])
     assert refused.code == code
     assert "secret" not in refused.text
+
+
+@pytest.mark.parametrize("error", [None, MemoryError()])
+def test_what_is_computed_is_told_until_it_is_answered_or_fails(initialized, engine, monkeypatch, error):
+    model = initialized()
+    seen = []
+
+    def answer(questions):
+        seen.extend(model._metrics.values)
+        if error:
+            raise error
+        return [[] for _ in questions]
+
+    monkeypatch.setattr(model._answering, "answer", answer)
+    with contextlib.suppress(MemoryError):
+        model.execute([FakeRequest([b"a"]), FakeRequest([b"b"])])
+    assert (model._metrics.name, seen, model._metrics.values) == ("llmi_requests_running", [2], [2, 0])
 
 
 def test_an_answer_that_is_not_the_expected_one_stops_the_start(initialized):

@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from llmi_api.failure import EXIT_CODES, FailureCode
 from llmi_api.launch import Device, Precision, Task, short_name
+from llmi_api.metric_names import RUNNING_METRIC
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_testing.eventually import eventually
 from llmi_testing.models import small_model, tiny_bert
@@ -25,6 +26,7 @@ MODEL = short_name(NAME)
 CITIES = ["The capital of France is [MASK].", "The sky is [MASK]."]
 TEXTS = ["a", "some words more", "Grüße"]
 PRECISION = "float32"
+IN_FLIGHT = (RUNNING_METRIC, "nv_inference_pending_request_count")
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +112,14 @@ def test_classes_are_the_bundled_servers_and_a_stop_answers_what_was_accepted(tm
         assert_same_words(Task.TEXT_CLASSIFICATION, folder, triton, TEXTS, top_k=2)
         many = ["some words more"] * 250
         answers: list[tuple[int, bytes]] = []
-        asking = threading.Thread(target=lambda: answers.extend(run_together(triton, [many] * 6)))
+        asking = threading.Thread(target=lambda: answers.extend(run_together(triton, [many] * 24)))
         asking.start()
-        eventually(lambda: triton.metric("nv_inference_pending_request_count") >= 1, "requests wait", seconds=30)
+        eventually(
+            lambda: all(triton.metric(name) >= 1 for name in IN_FLIGHT), "some are computed, others wait", seconds=30
+        )
         triton.process.send_signal(signal.SIGTERM)
         asking.join(60)
-        assert [status for status, _ in answers] == [200] * 6
+        assert [status for status, _ in answers] == [200] * 24
         assert triton.process.wait(60) == 0
         assert not triton.message.exists()
 

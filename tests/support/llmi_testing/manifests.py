@@ -124,6 +124,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("vLLM with arguments and both limits", manifest({**vllm("text-generation", args=["--max-num-seqs=64", "--enforce-eager"]), "limits": {"maxInputTokens": 100, "maxOutputTokens": 28}})),
     ("vLLM with a model that is no generator", manifest({**vllm("rerank", precision="float16"), "limits": {"maxInputTokens": 100}})),
     ("Triton", manifest(triton("embeddings", precision="int8"))),
+    ("Triton by requests in flight", manifest({**triton("embeddings"), "autoscaling": {"maxReplicas": 2, "targets": {"inFlightPerReplica": 4}}})),
     ("a program of one's own", manifest(custom(image="corp/program:1"))),
     ("a program of one's own with everything", manifest(custom(image="corp/program:1", command=["a"], args=["--port=1"], port=9000, healthPath="/up"))),
     ("nobody but the operator", manifest(allow())),
@@ -243,6 +244,14 @@ REFUSED: list[Refused] = [
     ),
     Refused("a task that Triton cannot do", manifest(triton("text-generation")), ("engine.name triton does", "For other tasks set engine.name transformers.")),
     Refused("keys for Triton", manifest({**triton("embeddings"), "access": {"apiKeySecret": {"name": "a", "key": "b"}}}), ("access.apiKeySecret does not go with engine.name triton: leave it out, or set engine.name transformers or vllm.",)),
+    *(
+        Refused(
+            f"KEDA for requests in flight of {name}",
+            manifest({**fields, "autoscaling": {"maxReplicas": 2, "backend": "keda", "targets": {"inFlightPerReplica": 4}}}),
+            (f"with autoscaling.backend keda does not go with engine.name {name}: leave it out, or set engine.name transformers.",),
+        )
+        for name, fields in (("vllm", vllm("embeddings")), ("triton", triton("embeddings")))
+    ),
     Refused("arguments for Triton", manifest(triton("embeddings", args=["--x"])), ("engine.args does not go with engine.name transformers or triton",)),
     Refused("a program of one's own without an image", manifest(custom()), ("engine.name custom needs engine.image",)),
     *(
