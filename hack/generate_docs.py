@@ -91,7 +91,8 @@ is refused with 503 and Retry-After), `limits.maxBatchTokens` is `--max-num-batc
 On a CPU a quarter of the replica's memory holds keys and values, unless `--kv-cache-memory-bytes` is among
 `engine.args`; vLLM by itself would go by the memory of the whole node. It makes as many threads as
 `resources.limits.cpu` has cores, and leaves it to the kernel where they run: by itself it would bind them to the first
-cores of the node, as its neighbours would. `OMP_NUM_THREADS` and `VLLM_CPU_OMP_THREADS_BIND` in `engine.env` say otherwise.
+cores of the node, as its neighbours would. `OMP_NUM_THREADS` and `VLLM_CPU_OMP_THREADS_BIND` in `engine.env` say
+otherwise.
 
 Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
 
@@ -106,8 +107,8 @@ Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
 
 With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP).
 
-`make test-engines` runs vLLM 0.32 as it is built for processors, in pods of a local cluster: chat, streaming, metrics, a full queue,
-a rollout and a change of engine under load, scaling by its queue. vLLM's images for GPUs were not run there.
+`make test-engines` runs vLLM 0.32 as it is built for processors, in pods of a local cluster: chat, streaming, metrics,
+a full queue, a rollout and a change of engine under load, scaling by its queue. vLLM's images for GPUs were not run.
 
 ## Triton
 
