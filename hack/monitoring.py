@@ -43,6 +43,11 @@ def step() -> Step:
     )
 
 
+def is_to_be_had() -> bool:
+    """Tell whether it is there, or an apt that can fetch it."""
+    return _on_path() is not None or packages().is_built() or shutil.which("apt-get") is not None
+
+
 def find() -> Programs:
     """Find them; say what to do when they are absent."""
     if (own := _on_path()) is not None:

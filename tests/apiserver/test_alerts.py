@@ -4,11 +4,13 @@ Prometheus and Alertmanager are real too. No kubelet runs here: pods say what th
 rules are divided by `HASTE`.
 """
 
+import os
 import re
 from dataclasses import dataclass
 
 import pytest
 
+import monitoring
 from llmi_testing.apiserver import ROOT
 from llmi_testing.control_plane import installed_control_plane, make_account
 from llmi_testing.eventually import eventually
@@ -32,6 +34,7 @@ from observability.panel import Graph
 from observability.prometheus import GROUPS, write_rule_file
 from observability.rule import Source
 from observability.state_metrics import NUMBERS
+from problems import MissingTool
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 HASTE, ROOM = 100, 120
@@ -76,7 +79,18 @@ def hastened_rules():
 
 
 @pytest.fixture(scope="module")
-def server():
+def programs():
+    """Prometheus and Alertmanager; a CI that lacks them must not be green."""
+    try:
+        return monitoring.find()
+    except MissingTool as absent:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(absent))
+
+
+@pytest.fixture(scope="module")
+def server(programs):
     with installed_control_plane(audit=False) as server:
         yield server
 
