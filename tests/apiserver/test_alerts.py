@@ -101,7 +101,7 @@ def watched(server, tmp_path_factory):
     folder, models = tmp_path_factory.mktemp("alerts"), GovernedModels(server)
     account = make_account(server)
     with OperatorProcess(account, folder / "first.log") as first:
-        eventually(first.is_leader)
+        eventually(first.is_leader, "the operator leads", seconds=ROOM)
         models.apply()
     models.let_a_rollout_expire()
     replica = StandIn({"llmi_model_ready": 1}, lambda _: True)
@@ -148,7 +148,7 @@ def mended(refused, server):
     """Every fault is over, that of the operator first."""
     server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-wide"))
     refused.operator.start()
-    eventually(refused.operator.is_ready, "the operator is back", seconds=60)
+    eventually(refused.operator.is_ready, "the operator is back", seconds=ROOM)
     refused.models.mend_all()
     return refused
 
@@ -192,7 +192,7 @@ def test_conditions_are_told_with_type_and_reason_as_the_operator_wrote_them(bro
         assert {labels["namespace"] for labels, _ in found} == {NAMESPACE}
         return {(one["llminference"], one["type"], one["reason"]): value for one, value in found} == written
 
-    eventually(told, "kube-state-metrics has seen the last change")
+    eventually(told, "kube-state-metrics has seen the last change", seconds=ROOM)
     assert {(name, "Ready", reason) for name, reason in SAYS.items()} <= written.keys()
 
 

@@ -17,6 +17,7 @@ from llmi_testing.situations import GAVE_UP
 from llmi_testing.space import Space, container_status, ready_status
 
 NAMESPACE = "models"
+ROOM = 120
 LONG_AGO = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:30Z"}
 PLAIN = ("well", "unschedulable", "loading", "crashing", "restarting", "hungry", "gated", "stuck")
 SCALED = ("busy", "blind")
@@ -49,12 +50,13 @@ class GovernedModels:
         """Apply all; an operator makes the pods."""
         for name, spec in SPECS.items():
             self._api.create("llminferences", NAMESPACE, make_body(name, **spec))
-        self.space.wait_for_pods(len(SPECS))
+        eventually(lambda: len(self._api.list("pods", NAMESPACE)) == len(SPECS), "the pods are there", seconds=ROOM)
 
     def let_a_rollout_expire(self) -> None:
         """Let the deadline of one pass, which is at least 90 s; to be called while no operator runs."""
         self.space.patch("deployment", "stuck", {"spec": {"progressDeadlineSeconds": 1}})
-        eventually(lambda: "ProgressDeadlineExceeded" in str(self.space.need("deployment", "stuck")["status"]))
+        late = lambda: "ProgressDeadlineExceeded" in str(self._api.need("deployments", NAMESPACE, "stuck")["status"])  # noqa: E731
+        eventually(late, "the deadline of a rollout passes", seconds=ROOM)
 
     def pod_of(self, name: str) -> str:
         """The pod of a model."""
@@ -76,8 +78,8 @@ class GovernedModels:
         given_up = container_status("fetch", _waiting(), last=_ended(67, "Error", json.dumps(refused)), restarts=1)
         self._tell("gated", {"initContainerStatuses": [given_up], "containerStatuses": None})
         self._make_ready("restarting", restarts=5)
-        eventually(lambda: self._scale("busy", 2), "the operator tells what its autoscaler wants", seconds=60)
-        eventually(self._blind, "the operator says that an autoscaler is blind", seconds=60)
+        eventually(lambda: self._scale("busy", 2), "the operator tells what its autoscaler wants", seconds=ROOM)
+        eventually(self._blind, "the operator says that an autoscaler is blind", seconds=ROOM)
         for name, reason in SAYS.items():
             self._wait_for(name, reason)
 
@@ -86,7 +88,7 @@ class GovernedModels:
         for name in SPECS:
             self._make_ready(name)
         self._patch("llminferences", "blind", {"spec": {"autoscaling": None}})
-        eventually(lambda: self._scale("busy", 1), "the operator tells what its autoscaler wants", seconds=60)
+        eventually(lambda: self._scale("busy", 1), "the operator tells what its autoscaler wants", seconds=ROOM)
         for name in SPECS.keys() - {"busy"}:
             self._wait_for(name, "Serving")
 
@@ -114,7 +116,7 @@ class GovernedModels:
         return next((str(one["reason"]) for one in conditions if one["type"] == "Ready"), "")
 
     def _wait_for(self, name: str, reason: str) -> None:
-        eventually(lambda: self._says(name) == reason, f"the operator says {reason} of {name}", seconds=60)
+        eventually(lambda: self._says(name) == reason, f"the operator says {reason} of {name}", seconds=ROOM)
 
     def _tell(self, name: str, status: dict[str, Any]) -> None:
         self._patch("pods", self.pod_of(name), {"status": status}, "status")

@@ -72,7 +72,7 @@ def running_state_metrics(server: ApiServer, folder: Path) -> Iterator[StateMetr
     with found.log.open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
     try:
-        eventually(lambda: _answers(process, found), "kube-state-metrics answers", seconds=60)
+        eventually(lambda: _answers(process, found), "kube-state-metrics answers", seconds=120)
         yield found
     finally:
         process.kill()
