@@ -105,6 +105,10 @@ Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
   off.
 - What vLLM fails of is written to the termination message, so that WHY can tell it.
 
+LoRA adapters lie beside the model, on a claim or in an image, and are named in `engine.args`:
+`[--enable-lora, --lora-modules=NAME=/model/adapters/NAME]`. Each is then a model of its own in requests. Those that
+lie in repositories of their own are not downloaded.
+
 With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP).
 
 `make test-engines` runs vLLM 0.32 as it is built for processors, in pods of a local cluster: chat, streaming, metrics,

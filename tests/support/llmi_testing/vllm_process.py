@@ -112,6 +112,8 @@ class VllmProcess:
         for inside, outside in self._moved.items():
             if word == inside or word.startswith(f"{inside}/"):
                 return word.replace(inside, outside, 1)
+            if f"={inside}/" in word:
+                return word.replace(f"={inside}/", f"={outside}/")
         return word
 
 

@@ -86,6 +86,18 @@ SYMPTOMS = (
         "raise it, or lower spec.limits.maxInputTokens",
     ),
     _on(
+        r"Loading lora (?P<name>\S+) failed: No adapter found for (?P<path>\S+?)[',\s]",
+        Reason.INVALID_SETTINGS,
+        "vLLM finds no adapter {name} in {path}",
+        "correct --lora-modules in spec.engine.args: the model's files are in /model",
+    ),
+    _on(
+        r"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)",
+        Reason.INVALID_SETTINGS,
+        "An adapter has rank {rank}, and vLLM takes {most}",
+        "set --max-lora-rank={rank} in spec.engine.args",
+    ),
+    _on(
         r"(?:api_server\.py|vllm serve|vllm): error: (?P<words>[^\n]+)",
         Reason.INVALID_SETTINGS,
         "vLLM does not take its arguments ({words})",

@@ -10,9 +10,12 @@ import time
 from collections import Counter
 
 import httpx
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from llmi_operator.metrics_api.exposition import read_in_flight
+from llmi_testing.cache import copy_model
 from llmi_testing.models import small_causal_model
 from llmi_testing.vllm_process import PYTHON, running_vllm
 
@@ -25,13 +28,15 @@ KEY = {"Authorization": "Bearer secret"}
 QUEUE = 4
 DRAIN_SECONDS = 60
 CHAT = "/v1/chat/completions"
+ADAPTERS = ["--enable-lora", "--lora-modules=other=/model/adapters/other"]
+RANK = 8
 
 
 def spec():
     return {
         "task": "text-generation",
         # One at a time, so that a queue comes up with few clients.
-        "engine": {"name": "vllm", "args": ["--enforce-eager", "--max-num-seqs=1"]},
+        "engine": {"name": "vllm", "args": ["--enforce-eager", "--max-num-seqs=1", *ADAPTERS]},
         "limits": {"maxInputTokens": 128, "maxOutputTokens": 128, "maxQueuedRequests": QUEUE},
         "resources": {"limits": {"memory": "512Mi"}},
         "access": {"apiKeySecret": {"name": "keys"}},
@@ -42,9 +47,30 @@ def spec():
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vllm")
+    model = folder / "model"
     # Its attention on a CPU takes no heads of 16.
-    with running_vllm(folder, small_causal_model("llama", head_dim=64), keys="secret\n", **spec()) as vllm:
+    copy_model(small_causal_model("llama", head_dim=64), model)
+    add_adapter(model)
+    with running_vllm(folder, model, keys="secret\n", **spec()) as vllm:
         yield vllm
+
+
+def add_adapter(model):
+    """Put a LoRA adapter beside a model, large enough to change what is answered."""
+    folder = model / "adapters" / "other"
+    folder.mkdir(parents=True)
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "llama", "bias": "none"}
+    config |= {"r": RANK, "lora_alpha": 64, "target_modules": ["o_proj"], "inference_mode": True}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    values = np.random.default_rng(0)
+    shape = json.loads((model / "config.json").read_text())
+    wide = shape["num_attention_heads"] * shape["head_dim"]
+    weights = {}
+    for layer in range(shape["num_hidden_layers"]):
+        name = f"base_model.model.model.layers.{layer}.self_attn.o_proj"
+        weights[f"{name}.lora_A.weight"] = values.standard_normal((RANK, wide), dtype=np.float32)
+        weights[f"{name}.lora_B.weight"] = values.standard_normal((shape["hidden_size"], RANK), dtype=np.float32)
+    save_file(weights, folder / "adapter_model.safetensors")
 
 
 def body(tokens=8, **fields):
@@ -64,6 +90,18 @@ def test_it_streams(vllm):
     events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
     assert events[-1] == "[DONE]"
     assert json.loads(events[-2])["choices"][0]["finish_reason"] == "length"
+
+
+def test_an_adapter_beside_the_model_is_a_model_of_its_own(vllm):
+    def answered(model):
+        fields = body(tokens=24, temperature=0) | {"model": model}
+        answer = httpx.post(vllm.url + CHAT, json=fields, headers=KEY, timeout=120)
+        assert answer.status_code == 200, answer.text + vllm.log[-6000:]
+        return answer.json()["choices"][0]["message"]["content"]
+
+    listed = httpx.get(vllm.url + "/v1/models", headers=KEY, timeout=60).json()["data"]
+    assert {one["id"] for one in listed} == {"llama", "other"}
+    assert answered("llama") == answered("llama") != answered("other")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/tokenize", "/docs"])
