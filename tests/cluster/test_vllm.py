@@ -138,7 +138,8 @@ def test_one_line_changes_the_engine_there_and_back_and_no_request_is_lost(serve
 
 def test_replicas_follow_its_own_queue(served, url, metrics_adapter):
     served.patch("chat", replicas=None, autoscaling={"maxReplicas": 2, "targets": {"inFlightPerReplica": 3}})
-    with served.load(url + CHAT, rate=50, at_once=QUEUE, body=body(100)) as load:
+    # Two replicas' work, and less than one's queue holds.
+    with served.load(url + CHAT, rate=50, at_once=6, body=body(60)) as load:
         eventually(lambda: served.status("chat").get("ready") == "2/2", "both serve", seconds=START_SECONDS)
         assert " in flight, target 3 each" in served.status("chat")["scaling"]["because"]
     assert load.result["failed"] == 0, json.dumps(load.result)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ class VllmProcess:
     def start(self) -> None:
         """Start it, and return at once."""
         with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(self.argv, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            # In a session of its own: its workers would go on computing when it is killed.
+            self.process = subprocess.Popen(
+                self.argv, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def wait_until_ready(self) -> None:
         """Wait for its health."""
@@ -127,6 +131,6 @@ def running_vllm(folder: Path, model: Path, *, keys: str = "", **spec: Any) -> I
         yield vllm
     finally:
         assert vllm.process
-        if vllm.process.poll() is None:
-            vllm.process.kill()
-            vllm.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(vllm.process.pid, signal.SIGKILL)
+        vllm.process.wait()

@@ -98,7 +98,7 @@ SYMPTOMS = (
         "set --max-lora-rank={rank} in spec.engine.args",
     ),
     _on(
-        r"(?:api_server\.py|vllm serve|vllm): error: (?P<words>[^\n]+)",
+        r"(?:api_server\.py|main\.py|vllm serve|vllm): error: (?P<words>[^\n]+)",
         Reason.INVALID_SETTINGS,
         "vLLM does not take its arguments ({words})",
         "correct spec.engine.args, or use an image with a vLLM that knows them",
