@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator, Sequence
 
 from llmi_kubectl.errors import Exit, PluginError
@@ -32,13 +34,19 @@ async def forward(
     try:
         yield f"http://127.0.0.1:{await _wait_for_port(process, patience)}"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        _send(process, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.communicate(), CLOSE_SECONDS)
         except TimeoutError:
-            process.kill()
+            _send(process, signal.SIGKILL)
             await process.communicate()
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal past asyncio, which would fetch the end of a process that has just ended, and then miss it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 async def _wait_for_port(process: asyncio.subprocess.Process, patience: float) -> int:
