@@ -15,7 +15,7 @@ import current
 import kind_cluster
 import models
 from bringing_up import bring_up
-from docker_engine import image_id
+from docker_engine import name_by_contents
 from images import BUILT, OPERATOR_IMAGE, SERVER_IMAGE, TRITON_IMAGE
 from images import steps as image_steps
 from kubectl import Kubectl
@@ -83,11 +83,7 @@ def _tagged() -> dict[str, str]:
             )
         names[TRITON_IMAGE] = "LLMI_TRITON_IMAGE"
         return {image: os.environ[variable] for image, variable in names.items() if variable in os.environ}
-    tags = {}
-    for image in BUILT:
-        identity = (image_id(image) or "").removeprefix("sha256:")[:12]
-        tags[image] = f"{image.rpartition(':')[0]}:{identity}"
-    return tags
+    return {image: name_by_contents(image) for image in BUILT}
 
 
 def _load(log: Path) -> None:

@@ -133,6 +133,12 @@ def image_id(name: str) -> str | None:
     return _output("docker", "image", "inspect", "--format", "{{.Id}}", name)
 
 
+def name_by_contents(image: str) -> str:
+    """Give an image's name with a tag made from its contents: a rebuilt one is another, an unchanged one is not."""
+    identity = (image_id(image) or "").removeprefix("sha256:")[:12]
+    return f"{image.rpartition(':')[0]}:{identity}"
+
+
 def image_ids(repository: str) -> list[str]:
     """List the ids of all images whose name matches, whatever their tag."""
     return sorted(set((_output("docker", "images", "--quiet", repository) or "").split()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import kind_cluster
 from debian import NUMA_LIBRARY, library
-from docker_engine import image_id
+from docker_engine import name_by_contents
 from images import SERVER_IMAGE, build_image, fetch_step, packages
 from loading import load
 from mode import Mode
@@ -31,9 +31,8 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
 
 
 def tagged() -> str:
-    """Its name on the nodes: by its contents, so that a rebuilt one is another."""
-    identity = (image_id(IMAGE) or "").removeprefix("sha256:")[:12]
-    return f"{IMAGE.rpartition(':')[0]}:{identity}"
+    """Its name on the nodes."""
+    return name_by_contents(IMAGE)
 
 
 def _build(log: Path, *, offline: bool) -> None:

@@ -9,7 +9,6 @@ from llmi_api.launch import Device
 from llmi_api.v1alpha1.placement import PRODUCT_LABELS, Accelerator, Platform
 
 NVIDIA_PREFIX = "nvidia.com/"
-NVIDIA_CLASSES = ".nvidia.com"
 NVIDIA_TAINT = "nvidia.com/gpu"
 INSTANCE_TYPE_LABEL = "node.kubernetes.io/instance-type"
 SPOT_WEIGHT = 100
@@ -87,11 +86,7 @@ def list_products(labels: Mapping[str, str]) -> list[str]:
 
 def choose_device(accelerator: Accelerator | None) -> Device:
     """Say where the model runs, so that a missing device is an error and not a slow surprise."""
-    if accelerator is None:
-        return Device.CPU
-    if accelerator.dra is not None:
-        return Device.CUDA if accelerator.dra.device_class_name.endswith(NVIDIA_CLASSES) else Device.AUTO
-    return Device.CUDA if accelerator.resource.startswith(NVIDIA_PREFIX) else Device.AUTO
+    return {Hardware.CPU: Device.CPU, Hardware.NVIDIA: Device.CUDA}.get(choose_hardware(accelerator), Device.AUTO)
 
 
 def choose_hardware(accelerator: Accelerator | None) -> Hardware:

@@ -65,9 +65,9 @@ def build_pod_template(resource: Resource, defaults: ServerDefaults) -> dict[str
     return {"metadata": {"labels": make_labels(resource), "annotations": annotations}, "spec": pod}
 
 
-def choose_image(resource: Resource, defaults: ServerDefaults) -> str:
-    """Image of the engine."""
-    setting = find_image_setting(resource, SERVER_CONTAINER)
+def choose_image(resource: Resource, defaults: ServerDefaults, container: str = SERVER_CONTAINER) -> str:
+    """Image of a container: the engine's, unless another is asked for."""
+    setting = find_image_setting(resource, container)
     return defaults.images[setting] if setting else resource.spec.engine.image or ""
 
 
@@ -80,11 +80,6 @@ def find_image_setting(resource: Resource, container: str) -> str:
     if container == FETCH_CONTAINER and engine.name is not EngineName.TRANSFORMERS:
         return SERVER_IMAGE
     return "" if resource.spec.engine.image else engine.image_settings[choose_hardware(resource.spec.accelerator)]
-
-
-def _choose_fetch_image(resource: Resource, defaults: ServerDefaults) -> str:
-    setting = find_image_setting(resource, FETCH_CONTAINER)
-    return defaults.images[setting] if setting else choose_image(resource, defaults)
 
 
 def _make_scrape_annotations(resource: Resource) -> dict[str, str]:
@@ -153,8 +148,8 @@ def _build_volumes(resource: Resource, files: ModelFiles) -> list[dict[str, Any]
 
 def _build_fetch(resource: Resource, defaults: ServerDefaults, files: ModelFiles) -> dict[str, Any]:
     container = _build_container(
-        name=FETCH_CONTAINER, args=["fetch"], image=_choose_fetch_image(resource, defaults), defaults=defaults,
-        environment=files.fetch.to_environment() if files.fetch else {}, mounts=files.fetch_mounts,
+        name=FETCH_CONTAINER, args=["fetch"], image=choose_image(resource, defaults, FETCH_CONTAINER),
+        defaults=defaults, environment=files.fetch.to_environment() if files.fetch else {}, mounts=files.fetch_mounts,
     )  # fmt: skip
     if needs_pin(resource.spec.model):
         pin = {"name": make_pin_name(resource), "key": make_pin_key(resource.spec.model), "optional": True}
