@@ -1,23 +1,7 @@
-import os
-
 import pytest
 
 from llmi_kubectl.errors import Exit, PluginError
 from llmi_kubectl.forwarding import forward
-
-
-@pytest.fixture
-def kubectl(tmp_path, monkeypatch):
-    """Puts a program called kubectl on PATH that does what a test says."""
-
-    def make(script):
-        program = tmp_path / "kubectl"
-        program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n{script}\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        return tmp_path / "arguments"
-
-    return make
 
 
 async def test_the_port_that_kubectl_chose_is_used_and_kubectl_is_ended(kubectl):
