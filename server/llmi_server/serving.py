@@ -12,7 +12,8 @@ from llmi_server.listening import open_listener
 from llmi_server.machine import raise_file_limit
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
-from llmi_server.wiring import build_server, build_tracer, open_for_requests
+from llmi_server.tracing.start import start_tracing
+from llmi_server.wiring import build_server, open_for_requests
 
 
 def serve(settings: ServeSettings) -> None:
@@ -23,7 +24,7 @@ def serve(settings: ServeSettings) -> None:
     """
     raise_file_limit()
     lifecycle, telemetry = Lifecycle(), Telemetry(settings.model_name)
-    tracer = build_tracer(settings, os.environ)
+    tracer = start_tracing(os.environ, model=settings.model_name, task=settings.task)
     server = build_server(settings, lifecycle=lifecycle, telemetry=telemetry, tracer=tracer)
     listener = open_listener(settings.host, settings.port)
     failures: list[StartupError] = []

@@ -2,15 +2,13 @@
 
 import dataclasses
 import gc
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Task
-from llmi_api.tracing_variables import read_tracing
 from llmi_server.engine.loading import load_model, make_load_request
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
@@ -43,25 +41,6 @@ def build_server(
     """Return the HTTP server, which answers probes at once and requests when the lifecycle is ready."""
     app = create_app(lifecycle=lifecycle, telemetry=telemetry, settings=settings, tracer=tracer)
     return DrainingServer(app, lifecycle, settings)
-
-
-def build_tracer(settings: ServeSettings, environment: Mapping[str, str]) -> Tracer | None:
-    """Return what begins traces, if OpenTelemetry's variables ask for them; a problem is logged and stops nothing."""
-    tracing = read_tracing(environment)
-    problem = tracing.problem
-    if tracing.wanted:
-        try:
-            from llmi_server.tracing.export import make_tracer  # noqa: PLC0415 - imported only when it is used
-
-            tracer = make_tracer(model=settings.model_name, task=settings.task)
-        except Exception as error:  # noqa: BLE001 - traces are no reason not to serve
-            problem = f"OpenTelemetry's SDK does not take its variables: {type(error).__name__}: {str(error)[:200]}"
-        else:
-            logging.getLogger(__name__).info("Traces are sent")
-            return tracer
-    if problem is not None:
-        logging.getLogger(__name__).warning("Traces are off: %s. Correct it, or unset the OTEL_* variables.", problem)
-    return None
 
 
 def open_for_requests(

@@ -48,12 +48,17 @@ class OtlpTracer:
 
     def begin(self, name: str, *, headers: Mapping[str, str], attributes: Attributes) -> "OtlpSpan":
         """Begin the span of a request, within the trace that ``traceparent`` names if it does."""
-        context = Context()
-        if self._listens:
-            known = {key: headers[key] for key in ("traceparent", "tracestate") if key in headers}
-            context = self._propagator.extract(known, context)
-        span = self._tracer.start_span(name, context, trace.SpanKind.SERVER, attributes)
+        span = self._tracer.start_span(name, self._read(headers), trace.SpanKind.SERVER, attributes)
         return OtlpSpan(self._tracer, span)
+
+    def join(self, headers: Mapping[str, str]) -> "OtlpSpan | None":
+        """Return the span that ``traceparent`` names; None if there is none, or it is not sampled."""
+        span = trace.get_current_span(self._read(headers))
+        return OtlpSpan(self._tracer, span) if span.get_span_context().trace_flags.sampled else None
+
+    def _read(self, headers: Mapping[str, str]) -> Context:
+        known = {key: headers[key] for key in ("traceparent", "tracestate") if key in headers}
+        return self._propagator.extract(known, Context()) if self._listens else Context()
 
     def stop(self) -> None:
         """Send what is left, for at most two seconds: a collector that is down must not hold up the end."""

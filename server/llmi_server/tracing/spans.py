@@ -59,6 +59,10 @@ class Tracer(Protocol):
         """Begin the span of a request, within the trace that its headers name if they do."""
         ...
 
+    def join(self, headers: Mapping[str, str]) -> Span | None:
+        """Return the span that headers name, which somebody else began and ends; None if it is not recorded."""
+        ...
+
     def stop(self) -> None:
         """Send what is left, for a bounded time."""
         ...

@@ -11,14 +11,20 @@ from llmi_server.inference.service import RequestLimits, encode_within_bounds
 from llmi_server.scheduling.limits import Limits
 from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.tasks.task import Task, TaskParameters
+from llmi_server.tracing.timeline import Timeline, begin_batch
 
 
 @dataclass(frozen=True)
 class Question:
-    """What one request asks: texts, and what to make of them."""
+    """What one request asks: texts, and what to make of them.
+
+    Attributes:
+        timeline: Its spans, if it is traced.
+    """
 
     texts: Sequence[str]
     parameters: TaskParameters
+    timeline: Timeline | None = None
 
 
 class Answering:
@@ -40,11 +46,17 @@ class Answering:
     def answer(self, questions: Sequence[Question | RequestError]) -> list[list[object] | RequestError]:
         """Return for each question one answer for each text, or why there is none; what was refused stays refused."""
         encoded = [self._encode(question) for question in questions]
-        outputs = self._compute([texts if isinstance(texts, list) else [] for texts in encoded])
-        return [
+        requests = [texts if isinstance(texts, list) else [] for texts in encoded]
+        outputs = self._compute(requests, [_timeline_of(question) for question in questions])
+        answers = [
             self._finish(question, texts, output)
             for question, texts, output in zip(questions, encoded, outputs, strict=True)
         ]
+        for question, texts, answer in zip(questions, requests, answers, strict=True):
+            if (timeline := _timeline_of(question)) is not None:
+                error = type(answer).__name__ if isinstance(answer, RequestError) else None
+                timeline.end({"gen_ai.usage.input_tokens": sum(map(len, texts))}, error=error)
+        return answers
 
     def compute(self, texts: Sequence[EncodedText]) -> list[Output]:
         """Have texts computed as those of a lone request.
@@ -52,7 +64,7 @@ class Answering:
         Raises:
             RequestError: The engine failed.
         """
-        (output,) = self._compute([list(texts)])
+        (output,) = self._compute([list(texts)], [None])
         if isinstance(output, RequestError):
             raise output
         return output
@@ -78,7 +90,9 @@ class Answering:
             logging.getLogger(__name__).exception("Request failed")
             return EngineFailedError("The engine failed on this request.")
 
-    def _compute(self, requests: Sequence[list[EncodedText]]) -> list[list[Output] | RequestError]:
+    def _compute(
+        self, requests: Sequence[list[EncodedText]], timelines: Sequence[Timeline | None]
+    ) -> list[list[Output] | RequestError]:
         """Compute the texts of all requests in batches of texts of about the same length."""
         results: list[list[Output] | RequestError] = [[] for _ in requests]
         outputs: dict[tuple[int, int], Output] = {}
@@ -88,8 +102,10 @@ class Answering:
                 scheduler.admit(number, deadline=0)
                 scheduler.enqueue(number, [len(text) for text in texts])
         while (batch := scheduler.next_batch()) is not None:
+            texts = [requests[item.request][item.index] for item in batch.items]
+            traced = [timelines[number] for number in dict.fromkeys(item.request for item in batch.items)]
             try:
-                computed = self._engine.compute([requests[item.request][item.index] for item in batch.items])
+                computed = self._compute_traced(texts, [timeline for timeline in traced if timeline is not None])
             except Exception as error:
                 logging.getLogger(__name__).exception("Batch failed")
                 for number in dict.fromkeys(item.request for item in batch.items):
@@ -100,6 +116,18 @@ class Answering:
             for number in scheduler.fold_back(batch):
                 results[number] = [outputs.pop((number, index)) for index in range(len(requests[number]))]
         return results
+
+    def _compute_traced(self, texts: list[EncodedText], timelines: Sequence[Timeline]) -> Sequence[Output]:
+        span = begin_batch(timelines, texts=len(texts), tokens=sum(map(len, texts)))
+        if span is None:
+            return self._engine.compute(texts)
+        try:
+            outputs = self._engine.compute(texts)
+        except Exception as error:
+            span.end(error=type(error).__name__)
+            raise
+        span.end()
+        return outputs
 
     def _finish(
         self,
@@ -134,6 +162,10 @@ def unbounded_queue(*, max_batch_tokens: int, preferred_batch_tokens: int, paddi
 
 
 _MANY = 1 << 62
+
+
+def _timeline_of(question: Question | RequestError) -> Timeline | None:
+    return question.timeline if isinstance(question, Question) else None
 
 
 def _failed(error: Exception) -> RequestError:

@@ -25,6 +25,8 @@ from llmi_server.schema.kserve import INPUT, output_of, pack_values, without_pro
 from llmi_server.schema.request import validate_body
 from llmi_server.settings import TritonSettings, read_settings
 from llmi_server.tasks.task import TaskParameters
+from llmi_server.tracing.start import start_tracing
+from llmi_server.tracing.timeline import Timeline, describe_inference
 from llmi_server.triton.answering import Answering, Question, unbounded_queue
 from llmi_server.triton.channel import Channel
 
@@ -37,6 +39,18 @@ class Request(Protocol):
 
     def parameters(self) -> str:
         """Return its parameters as JSON."""
+        ...
+
+    def trace(self) -> "Traced":
+        """Return what Triton traces of it."""
+        ...
+
+
+class Traced(Protocol):
+    """A request's trace as Triton hands it over."""
+
+    def get_context(self) -> str | None:
+        """Return the headers that name Triton's span of the request, as JSON; nothing where it is not traced."""
         ...
 
 
@@ -69,6 +83,9 @@ class TritonPythonModel:
             )
             channel.fail(failed.failure)
             raise failed from error
+        self._tracer = start_tracing(os.environ, model=self._settings.model_name, task=self._settings.task)
+        operation = self._settings.task.value.replace("-", "_")
+        self._describing = describe_inference(operation, self._settings.model_name)
         self._metrics = _make_metrics(self._tools)  # told as long as it lives
         self._running = self._metrics.Metric(labels={"model": short_name(self._settings.model_name)})
         gc.collect()
@@ -85,13 +102,24 @@ class TritonPythonModel:
         finally:
             self._running.set(0)
 
+    def finalize(self) -> None:
+        """Send the last spans."""
+        if self._tracer is not None:
+            self._tracer.stop()
+
     def _read(self, request: Request) -> Question | RequestError:
         try:
             tensor = self._tools.get_input_tensor_by_name(request, INPUT.name).as_numpy()
             texts = [_decode(item) for item in tensor.reshape(-1)]
-            return Question(texts, _read_parameters(request.parameters(), self._settings.task))
+            parameters = _read_parameters(request.parameters(), self._settings.task)
+            return Question(texts, parameters, self._join_trace(request))
         except RequestError as error:
             return error
+
+    def _join_trace(self, request: Request) -> Timeline | None:
+        headers = request.trace().get_context() if self._tracer is not None else None
+        span = self._tracer.join(json.loads(headers)) if self._tracer is not None and headers else None
+        return None if span is None else Timeline(span, self._describing)
 
     def _respond(self, result: list[object] | RequestError) -> Any:  # noqa: ANN401 - Triton's own type
         if isinstance(result, RequestError):

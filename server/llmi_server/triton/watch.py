@@ -29,6 +29,7 @@ from llmi_server.model.readiness import answered
 from llmi_server.settings import EVERYWHERE, TritonSettings
 from llmi_server.triton.channel import HEARD, VARIABLE, Word
 from llmi_server.triton.description import describe_model
+from llmi_server.triton.trace_flags import FOLLOWING, trace_flags
 
 _MODEL = "from llmi_server.triton.back_end import TritonPythonModel  # noqa: F401 - Triton looks for this name\n"
 _RESTRICTED = "model-repository,shared-memory,trace,logging"
@@ -120,7 +121,7 @@ class _Watch:
         )
 
 
-def command_line(settings: TritonSettings, repository: Path) -> list[str]:
+def command_line(settings: TritonSettings, repository: Path, environment: Mapping[str, str]) -> list[str]:
     """Return the command that starts Triton."""
     host = "0.0.0.0" if settings.host == EVERYWHERE else settings.host  # noqa: S104 - a pod's address is not known
     return [
@@ -135,6 +136,7 @@ def command_line(settings: TritonSettings, repository: Path) -> list[str]:
         f"--exit-timeout-secs={settings.drain_seconds}",
         "--disable-auto-complete-config",
         f"--http-restricted-api={_RESTRICTED}:llmi-key={secrets.token_hex()}",
+        *trace_flags(environment, settings),
     ]
 
 
@@ -148,6 +150,7 @@ def child_environment(environment: Mapping[str, str], settings: TritonSettings, 
     programs = [str(Path(sys.executable).parent), environment.get("PATH")]
     return {
         **environment,
+        **(FOLLOWING if trace_flags(environment, settings) else {}),
         "PATH": os.pathsep.join(filter(None, programs)),
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
         VARIABLE: str(socket),
@@ -167,7 +170,7 @@ def _lay_out(folder: Path, settings: TritonSettings) -> Path:
 def _start(settings: TritonSettings, repository: Path, socket: Path) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - our own command line
-            command_line(settings, repository),
+            command_line(settings, repository, os.environ),
             env=child_environment(os.environ, settings, socket),
             process_group=0,
         )

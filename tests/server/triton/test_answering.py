@@ -1,5 +1,7 @@
 """Requests that come together are computed together, and each has an answer or a refusal of its own."""
 
+import os
+
 import pytest
 
 from llmi_api.launch import Task
@@ -9,8 +11,11 @@ from llmi_server.inference.preparing import build_task
 from llmi_server.inference.service import RequestLimits
 from llmi_server.schema.hugging_face import default_parameters
 from llmi_server.settings import ServeSettings
+from llmi_server.tracing.start import start_tracing
+from llmi_server.tracing.timeline import Timeline, describe_inference
 from llmi_server.triton.answering import Answering, Question, unbounded_queue
 from llmi_testing.engine import FakeEngine, fake_model
+from llmi_testing.otlp_receiver import attributes, receiving_soon
 
 TASK = Task.TEXT_CLASSIFICATION
 BOUNDS = RequestLimits(max_inputs=4, max_tokens=40, timeout_seconds=5)
@@ -69,6 +74,19 @@ def test_a_batch_that_does_not_fit_into_memory_says_so(engine):
     engine.error = EngineOutOfMemoryError("no")
     (answer,) = answering(engine).answer([asking("a")])
     assert isinstance(answer, OutOfMemoryError)
+
+
+def test_of_a_batch_that_fails_all_spans_say_so(engine, monkeypatch):
+    engine.error = RuntimeError("secret")
+    with receiving_soon(monkeypatch) as received:
+        tracer = start_tracing(os.environ, model="m", task=TASK)
+        span = tracer.join({"traceparent": f"00-{'4' * 32}-{'5' * 16}-01"})
+        question = Question(["a"], default_parameters(TASK), Timeline(span, describe_inference("classify", "m")))
+        answering(engine).answer([question])
+        tracer.stop()
+        inference, batch = received.named("classify m", "batch")
+    assert attributes(inference.attributes)["error.type"] == "EngineFailedError"
+    assert attributes(batch.attributes)["error.type"] == "RuntimeError"
 
 
 def test_no_request_needs_no_engine(engine):

@@ -18,6 +18,7 @@ from llmi_api.metric_names import RUNNING_METRIC
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_testing.eventually import eventually
 from llmi_testing.models import small_model, tiny_bert
+from llmi_testing.otlp_receiver import attributes, receiving_soon
 from llmi_testing.server import running_server
 from llmi_testing.triton import NAME, RunningTriton, running_triton, start_triton, stop
 from llmi_testing.watching import Watching
@@ -26,11 +27,18 @@ MODEL = short_name(NAME)
 CITIES = ["The capital of France is [MASK].", "The sky is [MASK]."]
 TEXTS = ["a", "some words more", "Grüße"]
 PRECISION = "float32"
+TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 IN_FLIGHT = (RUNNING_METRIC, "nv_inference_pending_request_count")
 
 
 @pytest.fixture(scope="module")
-def masks(tmp_path_factory):
+def collector():
+    with pytest.MonkeyPatch.context() as environment, receiving_soon(environment) as received:
+        yield received
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory, collector):
     with running_triton(tiny_bert(), Task.FILL_MASK, tmp_path_factory.mktemp("m"), precision=PRECISION) as running:
         yield running
 
@@ -69,6 +77,20 @@ def assert_same_words(task, folder, triton, texts, **parameters):
 
 def test_masks_are_filled_as_the_bundled_server_fills_them(masks):
     assert_same_words(Task.FILL_MASK, tiny_bert(), masks, CITIES, top_k=3)
+
+
+def test_a_callers_trace_goes_on_through_triton_down_to_the_batch(masks, collector):
+    tensor = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": CITIES[:1]}
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+    url = f"http://{masks.address}/v2/models/{MODEL}/infer"
+    assert httpx.post(url, json={"inputs": [tensor]}, headers=headers, timeout=60).status_code == 200
+    names = ("InferRequest", MODEL, "compute", "queue", f"fill_mask {NAME}", "batch")
+    request, execution, compute, queue, inference, batch = collector.of_trace(TRACE, *names)
+    assert (request.parent_span_id.hex(), execution.parent_span_id) == (CALLER, request.span_id)
+    assert {span.parent_span_id for span in (compute, queue, inference)} == {execution.span_id}
+    assert batch.parent_span_id == inference.span_id
+    assert attributes(inference.attributes)["gen_ai.usage.input_tokens"] > 0
+    assert {one["service.name"] for one in collector.resources} == {"llminference-server"}
 
 
 def test_bad_input_is_a_400_that_says_why_and_fails_no_request_beside_it(masks):

@@ -12,8 +12,7 @@ import threading
 import pytest
 
 from llmi_api.launch import Task
-from llmi_server.settings import ServeSettings
-from llmi_server.wiring import build_tracer
+from llmi_server.tracing.start import start_tracing
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.eventually import eventually
 from llmi_testing.generation import generating_server
@@ -33,7 +32,7 @@ def collector(monkeypatch):
 
 @contextlib.contextmanager
 def tracing(task=Task.EMBEDDINGS):
-    tracer = build_tracer(ServeSettings(task=task, model_name=MODEL_NAME), os.environ)
+    tracer = start_tracing(os.environ, model=MODEL_NAME, task=task)
     assert tracer is not None
     try:
         yield tracer
@@ -184,22 +183,21 @@ def test_a_collector_that_is_down_neither_slows_nor_breaks_requests(monkeypatch,
 def test_a_wrong_variable_is_a_warning_and_the_server_serves(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    assert build_tracer(ServeSettings(task=Task.EMBEDDINGS, model_name="m"), os.environ) is None
+    assert start_tracing(os.environ, model="m", task=Task.EMBEDDINGS) is None
     assert "Traces are off: OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc'; only http/protobuf" in caplog.text
 
 
 def test_what_only_the_sdk_refuses_is_a_warning_too(monkeypatch, caplog, collector):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100")
-    assert build_tracer(ServeSettings(task=Task.EMBEDDINGS, model_name="m"), os.environ) is None
+    assert start_tracing(os.environ, model="m", task=Task.EMBEDDINGS) is None
     assert "Traces are off: OpenTelemetry's SDK does not take its variables" in caplog.text
 
 
 def test_without_traces_no_sdk_is_imported():
     code = (
-        "import sys, llmi_server.serving as s; from llmi_server.settings import ServeSettings;"
-        "from llmi_server.wiring import build_tracer;"
-        "assert build_tracer(ServeSettings(task='embeddings', model_name='m'), {}) is None;"
+        "import sys, llmi_server.serving as s; from llmi_server.tracing.start import start_tracing;"
+        "assert start_tracing({}, model='m', task='embeddings') is None;"
         "heavy = ('opentelemetry.sdk', 'opentelemetry.exporter');"
         "print(sorted(name for name in sys.modules if name.startswith(heavy)))"
     )

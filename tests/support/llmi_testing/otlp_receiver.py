@@ -1,5 +1,7 @@
 """A receiver of traces: our own HTTP server that reads OTLP with the protocol's own types, no collector."""
 
+import base64
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -30,6 +33,17 @@ class Received:
         """Wait until there is a span of each name and return them, in that order."""
 
         return [self.several(name, 1)[-1] for name in names]
+
+    def of_trace(self, trace_id: str, *names: str) -> list[Span]:
+        """Wait until a trace has a span of each name and return them, in that order."""
+
+        def found() -> dict[str, Span]:
+            return {span.name: span for span in self.spans if span.trace_id.hex() == trace_id}
+
+        with self.changed:
+            arrived = self.changed.wait_for(lambda: set(names) <= found().keys(), WAIT_SECONDS)
+            assert arrived, f"not all of {names} among {sorted(found())}"
+            return [found()[name] for name in names]
 
     def several(self, name: str, count: int) -> list[Span]:
         """Wait until there are as many spans of a name and return them."""
@@ -64,7 +78,7 @@ def otlp_receiver() -> Iterator[Received]:
                 received.paths.append(self.path)
                 received.content_types.add(self.headers["content-type"])
                 if received.status == 200:
-                    for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    for group in _read(body, self.headers["content-type"]).resource_spans:
                         received.resources.append(attributes(group.resource.attributes))
                         received.spans += [span for scope in group.scope_spans for span in scope.spans]
                 received.changed.notify_all()
@@ -86,6 +100,18 @@ def otlp_receiver() -> Iterator[Received]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _read(body: bytes, content_type: str | None) -> ExportTraceServiceRequest:
+    """Read a request; in OTLP's JSON, which Triton sends, ids are hexadecimal, and not as protobuf has them."""
+    if content_type != "application/json":
+        return ExportTraceServiceRequest.FromString(body)
+    text = re.sub(
+        r'"((?:trace|span|parentSpan)Id)":\s*"([0-9a-f]*)"',
+        lambda found: f'"{found[1]}": "{base64.b64encode(bytes.fromhex(found[2])).decode()}"',
+        body.decode(),
+    )
+    return json_format.Parse(text, ExportTraceServiceRequest())
 
 
 def attributes(pairs: "Iterator[KeyValue]") -> dict[str, object]:
