@@ -71,7 +71,7 @@ test-apiserver: $(READY) ## The operator against a real kube-apiserver
 test-faults: $(READY) ## All that goes wrong between the operator and the API server: 20 minutes
 	$(BIN)/python hack/run_tests.py faults
 
-test-telemetry: $(READY) ## Traces and logs through a real collector and a real search engine (needs Java and Maven)
+test-telemetry: $(READY) ## Traces and logs through a real collector, Jaeger and search engine (needs Java and Maven)
 	$(BIN)/python hack/run_tests.py telemetry
 
 test-engines: $(READY) ## A real vLLM: as a process, and on the local cluster (a download of 0.4 GB, 6 GB on the disk, 15 minutes)

@@ -23,6 +23,7 @@ HELM_KUBERNETES_MINOR = 37
 STATE_METRICS_VERSION = "2.18.0"  # likewise: hack/tools/monitoring/go.mod
 PROMETHEUS_VERSION = "3.13.0"  # likewise, as v0.313.0
 KEDA_MODULE = "github.com/kedacore/keda/v2"
+JAEGER_MODULE = "github.com/jaegertracing/jaeger"
 _HELM_3_RENDERS = ("chartutil", "lint/rules")
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
 
@@ -198,6 +199,19 @@ def collector() -> Programs:
         module,
         ("llminference.local/otelcol",),
         ld_flags="-s -w",
+    )
+
+
+def jaeger() -> Programs:
+    """Jaeger 2, whose module calls itself 1.76; without its page, which the module does not have."""
+    module = TOOLS_DIR / "jaeger"
+    return Programs(
+        Artifact("jaeger", key_of(module)),
+        "building Jaeger",
+        module,
+        ("./cmd/jaeger",),
+        ld_flags="-s -w",
+        within=JAEGER_MODULE,
     )
 
 

@@ -1,17 +1,24 @@
-"""One collector, one search engine and one model server for all tests here."""
+"""One Jaeger, one collector, one search engine and one model server for all tests here."""
 
 import pytest
 
 from llmi_api.launch import Task
 from llmi_testing.collector import running_collector
+from llmi_testing.jaeger import running_jaeger
 from llmi_testing.models import small_model
 from llmi_testing.search_engine import running_search_engine
 from llmi_testing.served import served
 
 
 @pytest.fixture(scope="session")
-def collector(tmp_path_factory):
-    with running_collector(tmp_path_factory.mktemp("collector")) as collector:
+def jaeger(tmp_path_factory):
+    with running_jaeger(tmp_path_factory.mktemp("jaeger")) as jaeger:
+        yield jaeger
+
+
+@pytest.fixture(scope="session")
+def collector(tmp_path_factory, jaeger):
+    with running_collector(tmp_path_factory.mktemp("collector"), store=jaeger.takes) as collector:
         yield collector
 
 

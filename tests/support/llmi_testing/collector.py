@@ -64,12 +64,17 @@ class Collected:
 
 
 @contextmanager
-def running_collector(folder: Path) -> Iterator[Collected]:
-    """Run a collector that writes traces and the lines of ``folder/pods/*.log`` into files, while the block runs."""
+def running_collector(folder: Path, store: str | None = None) -> Iterator[Collected]:
+    """Run a collector that writes traces and the lines of ``folder/pods/*.log`` into files, while the block runs.
+
+    Args:
+        folder: Where it writes.
+        store: Host and port of a Jaeger, which then gets the traces too, by the exporter that is shipped.
+    """
     port = _free_port()
     (folder / "pods").mkdir()
     ours = folder / "collector.yaml"
-    ours.write_text(yaml.safe_dump(_adapt(folder, port)))
+    ours.write_text(yaml.safe_dump(_adapt(folder, port, store)))
     program = gobuild.collector().path("otelcol")
     with (folder / "collector.log").open("wb") as log:
         argv = [str(program), f"--config={CONFIGURATION}", f"--config={ours}"]
@@ -82,8 +87,11 @@ def running_collector(folder: Path) -> Iterator[Collected]:
             process.wait(30)
 
 
-def _adapt(folder: Path, port: int) -> dict[str, Any]:
+def _adapt(folder: Path, port: int, store: str | None) -> dict[str, Any]:
     """What is another one than in a cluster: addresses, and where everything goes."""
+    exporters: dict[str, dict[str, str]] = {"file/traces": {"path": f"{folder}/traces"}}
+    if store is not None:
+        exporters["otlp_grpc/store"] = {"endpoint": store}
     return {
         "receivers": {
             "otlp": {
@@ -99,12 +107,10 @@ def _adapt(folder: Path, port: int) -> dict[str, Any]:
             },
         },
         "processors": {"batch": {"timeout": "200ms"}},
-        "exporters": {
-            name: {"path": f"{folder}/{name.removeprefix('file/')}"} for name in ("file/traces", "file/logs")
-        },
+        "exporters": {**exporters, "file/logs": {"path": f"{folder}/logs"}},
         "service": {
             "pipelines": {
-                "traces": {"exporters": ["file/traces"]},
+                "traces": {"exporters": list(exporters)},
                 "logs": {"receivers": ["filelog"], "processors": ["batch"], "exporters": ["file/logs"]},
             }
         },
