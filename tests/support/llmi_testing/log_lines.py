@@ -9,6 +9,28 @@ _GREETING = (
     '{"asctime": "2026-11-26", "levelname": "INFO", "name": "vllm.entrypoints", "process": 3, "message": "Hello"}'
 )
 RECORDED: tuple[tuple[str, dict[str, Any]], ...] = (
+    # As the operator lets vLLM log.
+    (
+        "WARNING 2026-11-26 11:09:16,417 [vllm.platforms.cpu] Triton is not installed. triton-cpu is expected on x86 "
+        "CPUs.",
+        {"log.level": "warning", "log.logger": "vllm.platforms.cpu",
+         "message": "Triton is not installed. triton-cpu is expected on x86 CPUs."},
+    ),
+    (
+        "ERROR 2026-11-26 11:11:11,795 [vllm.v1.engine.async_llm] AsyncLLM output_handler failed.",
+        {"log.level": "error", "log.logger": "vllm.v1.engine.async_llm", "message": "AsyncLLM output_handler failed."},
+    ),
+    (
+        "INFO 2026-11-26 11:15:37,132 [vllm.entrypoints.serve.utils.request_logger] Received request chatcmpl-id-1: "
+        "params: SamplingParams(n=1), lora_request: None.",
+        {"log.level": "info", "log.logger": "vllm.entrypoints.serve.utils.request_logger", "http.request.id": "id-1"},
+    ),
+    (
+        "INFO 2026-11-26 11:15:37,137 [vllm.v1.engine.async_llm] Added request chatcmpl-id-1-aae30e8a.",
+        {"log.level": "info", "log.logger": "vllm.v1.engine.async_llm", "http.request.id": "id-1",
+         "message": "Added request chatcmpl-id-1-aae30e8a."},
+    ),
+    # As it does by itself.
     (
         "(APIServer pid=372) WARNING 11-26 03:12:53 [cpu.py:224] Triton is not installed.",
         {"log.level": "warning", "message": "Triton is not installed.", "log.origin.file.name": "cpu.py",
@@ -37,6 +59,12 @@ RECORDED: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         'E1126 01:19:04.184222 25225 server.cc:241] "CudaDriverHelper has not been initialized."',
         {"log.level": "error", "message": "CudaDriverHelper has not been initialized."},
+    ),
+    (
+        "[Error] File: /tmp/tritonbuild/exporters/otlp/src/otlp_http_exporter.cc:122 [OTLP HTTP Client] ERROR: Export "
+        "3 trace span(s) error: 1",
+        {"log.level": "error", "log.origin.file.line": 122,
+         "message": "[OTLP HTTP Client] ERROR: Export 3 trace span(s) error: 1"},
     ),
     (
         "W1126 03:12:46.472000 372 torch/utils/flop_counter.py:29] triton not found; flop counting will not work for "
