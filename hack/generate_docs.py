@@ -109,7 +109,8 @@ LoRA adapters lie beside the model, on a claim or in an image, and are named in 
 `[--enable-lora, --lora-modules=NAME=/model/adapters/NAME]`. Each is then a model of its own in requests. Those that
 lie in repositories of their own are not downloaded.
 
-With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP).
+With `OTEL_EXPORTER_OTLP_ENDPOINT` in `engine.env`, vLLM sends its traces there (OTLP over HTTP); set
+`OTEL_SERVICE_NAME` too ([tracing](tracing.md#traces-of-vllm-and-triton)).
 
 `make test-engines` runs vLLM 0.32 as it is built for processors, in pods of a local cluster: chat, streaming, metrics,
 a full queue, a rollout and a change of engine under load, scaling by its queue. vLLM's images for GPUs were not run.

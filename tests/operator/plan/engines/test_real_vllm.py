@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from llmi_operator.metrics_api.exposition import read_in_flight
 from llmi_testing.cache import copy_model
 from llmi_testing.models import small_causal_model
+from llmi_testing.otlp_receiver import attributes, otlp_receiver
 from llmi_testing.vllm_process import PYTHON, running_vllm
 
 pytestmark = [
@@ -30,13 +31,15 @@ DRAIN_SECONDS = 60
 CHAT = "/v1/chat/completions"
 ADAPTERS = ["--enable-lora", "--lora-modules=other=/model/adapters/other"]
 RANK = 8
+TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-def spec():
+def spec(traces):
+    send = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": traces}, {"name": "OTEL_SERVICE_NAME", "value": "llama"}]
     return {
         "task": "text-generation",
         # One at a time, so that a queue comes up with few clients.
-        "engine": {"name": "vllm", "args": ["--enforce-eager", "--max-num-seqs=1", *ADAPTERS]},
+        "engine": {"name": "vllm", "args": ["--enforce-eager", "--max-num-seqs=1", *ADAPTERS], "env": send},
         "limits": {"maxInputTokens": 128, "maxOutputTokens": 128, "maxQueuedRequests": QUEUE},
         "resources": {"limits": {"memory": "512Mi"}},
         "access": {"apiKeySecret": {"name": "keys"}},
@@ -45,13 +48,19 @@ def spec():
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory):
+def collector():
+    with otlp_receiver() as received:
+        yield received
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory, collector):
     folder = tmp_path_factory.mktemp("vllm")
     model = folder / "model"
     # Its attention on a CPU takes no heads of 16.
     copy_model(small_causal_model("llama", head_dim=64), model)
     add_adapter(model)
-    with running_vllm(folder, model, keys="secret\n", **spec()) as vllm:
+    with running_vllm(folder, model, keys="secret\n", **spec(collector.url)) as vllm:
         yield vllm
 
 
@@ -83,6 +92,18 @@ def test_it_answers_a_chat(vllm):
     assert answer.status_code == 200, answer.text + vllm.log[-6000:]
     assert answer.json()["usage"]["completion_tokens"] == 8
     assert "x-request-id" in answer.headers
+
+
+def test_a_callers_trace_goes_on_in_vllm(vllm, collector):
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "x-request-id": "id-1"}
+    answer = httpx.post(vllm.url + CHAT, json=body(), headers=KEY | headers, timeout=120)
+    assert answer.status_code == 200, answer.text + vllm.log[-6000:]
+    (span,) = collector.of_trace(TRACE, "llm_request")
+    assert span.parent_span_id.hex() == CALLER
+    told = attributes(span.attributes)
+    assert "id-1" in told["gen_ai.request.id"]
+    assert told["gen_ai.usage.completion_tokens"] == 8
+    assert {one["service.name"] for one in collector.resources} == {"llama"}
 
 
 def test_it_streams(vllm):
