@@ -23,6 +23,7 @@ HELM_KUBERNETES_MINOR = 37
 STATE_METRICS_VERSION = "2.18.0"  # likewise: hack/tools/monitoring/go.mod
 PROMETHEUS_VERSION = "3.13.0"  # likewise, as v0.313.0
 KEDA_MODULE = "github.com/kedacore/keda/v2"
+PROMETHEUS_OPERATOR_MODULE = "github.com/prometheus-operator/prometheus-operator"
 JAEGER_MODULE = "github.com/jaegertracing/jaeger"
 _HELM_3_RENDERS = ("chartutil", "lint/rules")
 OLDEST_GO = (1, 21)  # the first that fetches the toolchain a go.mod asks for
@@ -188,6 +189,18 @@ def _monitoring(name: str, version: str, package: str, tags: str = "") -> Progra
     flags = f"-s -w -X github.com/prometheus/common/version.Version={version}"
     artifact = Artifact(name, key_of(module, flags, tags))
     return Programs(artifact, f"building {name} {version}", module, (package,), ld_flags=flags, tags=tags)
+
+
+def prometheus_operator() -> Programs:
+    """The Prometheus operator."""
+    module = TOOLS_DIR / "prometheus-operator"
+    return Programs(
+        Artifact("prometheus-operator", key_of(module)),
+        "building the Prometheus operator",
+        module,
+        (f"{PROMETHEUS_OPERATOR_MODULE}/cmd/operator",),
+        ld_flags="-s -w",
+    )
 
 
 def collector() -> Programs:

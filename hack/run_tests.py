@@ -100,6 +100,7 @@ def _prepare(tier: str) -> None:
         _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3), gobuild.state_metrics())
     if tier == "telemetry":
         _build(gobuild.kubernetes(), gobuild.collector(), gobuild.jaeger())
+        _build(gobuild.prometheus(), gobuild.prometheus_operator())
         run_steps([search_engine.step()])
     if tier == "engines":
         run_steps([Step("vLLM as a process", _install_vllm)])
