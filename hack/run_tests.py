@@ -86,7 +86,7 @@ def run_tier(tier: str) -> Outcome:
 
 def _prepare(tier: str) -> None:
     """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
-    if tier == "observability":
+    if tier in {"observability", "soak"}:
         run_steps([monitoring.step()])
     if tier == "unit" and not triton_program.program().is_built():
         run_steps([triton_program.step()])

@@ -26,9 +26,9 @@ def eventually(look: Callable[[], Result], what: str = "it is true", *, seconds:
         time.sleep(POLL_SECONDS)
 
 
-def throughout(look: Callable[[], object], *, seconds: float) -> None:
-    """Assert that something stays true for a while."""
+def throughout(look: Callable[[], object], *, seconds: float, every: float = POLL_SECONDS) -> None:
+    """Assert that something stays true for a while, looking every so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert look()
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)

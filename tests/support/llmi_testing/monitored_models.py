@@ -88,6 +88,11 @@ class Monitored:
         """Port of each model."""
         return {"real": self.process.port, **{name: one.port for name, one in self.servers.items()}}
 
+    def be_well(self) -> None:
+        """Let the model that is still starting be ready, and the GPU work, which at first does not."""
+        self.servers["starting"].load(fake_model())
+        self.stand_in.series[FIRST_GPU] = 70
+
     def break_all(self) -> None:
         """Begin every fault at once; each is another model's."""
         self.process.process.send_signal(signal.SIGSTOP)
@@ -110,10 +115,10 @@ class Monitored:
         self.engines["overloaded"].seconds = 0.0
         self.overload.stop()
         self.servers["chat"].telemetry.kv_cache_usage.set(0.5)
-        self.servers["starting"].load(fake_model())
         for name in broken():
             self.stand_in.series.pop(name)
-        self.stand_in.series.update(healthy(MODELS) | {FIRST_GPU: 70})
+        self.stand_in.series.update(healthy(MODELS))
+        self.be_well()
         self.operator.start()
 
 

@@ -239,7 +239,7 @@ def running_stack(
             "prometheus",
             *(programs.prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
             *(f"--web.listen-address=127.0.0.1:{ports[0]}", "--rules.alert.resend-delay=1s"),
-            *("--query.lookback-delta=10s", "--enable-feature=exemplar-storage"),
+            *(f"--query.lookback-delta={5 * scrape_seconds}s", "--enable-feature=exemplar-storage"),
         )
         url = f"http://127.0.0.1:{ports[0]}"
         with httpx.Client(base_url=url, timeout=30) as http:

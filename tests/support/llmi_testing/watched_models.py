@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmi_testing.monitored_models import Monitored, monitored_models
 from llmi_testing.monitoring_stack import (
+    SCRAPE_SECONDS,
     Stack,
     adapter_target,
     gpu_target,
@@ -26,8 +27,10 @@ class Watched:
 
 
 @contextmanager
-def watched_models(folder: Path, *, port: int = 0) -> Iterator[Watched]:
-    """Run everything while the block runs; ``port`` is Prometheus', any free one if 0."""
+def watched_models(
+    folder: Path, *, port: int = 0, rules: str = "", scrape_seconds: int = SCRAPE_SECONDS
+) -> Iterator[Watched]:
+    """Run everything while the block runs; the rest is as `running_stack` has it."""
     with monitored_models() as models:
         jobs = {
             "llminference": [model_target(name, one) for name, one in models.ports().items()],
@@ -36,5 +39,5 @@ def watched_models(folder: Path, *, port: int = 0) -> Iterator[Watched]:
             "kube-state-metrics": [state_metrics_target(models.stand_in.port)],
             "dcgm-exporter": [gpu_target(models.gpus.port)],
         }
-        with running_stack(folder, jobs, port=port) as stack:
+        with running_stack(folder, jobs, port=port, rules=rules, scrape_seconds=scrape_seconds) as stack:
             yield Watched(models, stack)
