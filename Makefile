@@ -57,7 +57,7 @@ lock: $(READY) ## Resolve all dependencies anew and write their hashes
 
 ##@ Test it
 test: check ## Everything: unit, server, observability, apiserver, faults and cluster tiers, with a summary
-	$(BIN)/python hack/run_tests.py unit observability apiserver faults cluster gpu
+	$(BIN)/python hack/run_tests.py unit observability apiserver+faults cluster gpu
 
 test-fast: check ## Unit and server tests only: minutes
 	$(BIN)/python hack/run_tests.py unit
@@ -98,6 +98,10 @@ bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,
 bench-scaling: $(READY) ## Measure how soon a step of load gets another replica, on the local cluster (after make deploy)
 	PYTHONPATH=tests/support:hack $(BIN)/python bench/scaling.py $(BENCH_ARGS)
 
+bench-engines: $(READY) ## Compare three engines and the obvious program in pods of the local cluster (after make deploy; 10 minutes and an image of 3 GB)
+	PYTHONPATH=hack $(BIN)/python hack/vllm_image.py
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/engines_on_cluster.py $(BENCH_ARGS)
+
 ##@ Run it
 images: $(READY) ## Build the images with docker (TORCH=cuda: the one for NVIDIA GPUs as well)
 	$(BIN)/python hack/images.py build
@@ -126,4 +130,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-operator bench-scaling bench-engines demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help

@@ -1,5 +1,6 @@
 """Runs tiers of tests and tells what ran, what was skipped and why: ``python hack/run_tests.py unit cluster``.
 
+Tiers that a plus sign joins, as in ``apiserver+faults``, run side by side: their tests wait more than they compute.
 ``PYTEST_ARGS`` is added to every run of pytest. Exit code 1: a test failed.
 """
 
@@ -10,9 +11,13 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,13 +69,29 @@ class Outcome:
     problem: str = ""
 
 
-def run_tier(tier: str) -> Outcome:
-    """Prepare what a tier needs, run it, and read its report."""
+def run_together(tiers: Sequence[str]) -> list[Outcome]:
+    """Prepare what tiers need, one after another, run them side by side, and read their reports.
+
+    The first shows its progress; what the others print comes when they have ended.
+    """
+    outcomes = [_prepared(tier) for tier in tiers]
+    able = [one for one in outcomes if not (one.problem or one.skipped)]
+    if able:
+        say(f"\n== {' and '.join(one.tier for one in able)}")
+    with ThreadPoolExecutor(max_workers=len(tiers)) as pool:
+        logs = [None, *(REPORTS / f"{one.tier}.log" for one in able[1:])]
+        list(pool.map(_pytest, able, logs))
+    for one, log in zip(able, logs, strict=False):
+        if log is not None:
+            print(f"\n== {one.tier}, which ran meanwhile\n{log.read_text(errors='replace')}", flush=True)
+    return outcomes
+
+
+def _prepared(tier: str) -> Outcome:
     started, outcome = time.monotonic(), Outcome(tier)
-    say(f"\n== {tier}")
+    say(f"\n== what {tier} needs")
     try:
         _prepare(tier)
-        _pytest(tier, outcome)
     except (MissingTool, NoDocker) as absent:
         say(f"error: {absent}")
         if os.environ.get("CI"):
@@ -122,7 +143,9 @@ def _build(*programs: gobuild.Programs) -> None:
             run_steps([one.step()])
 
 
-def _pytest(tier: str, outcome: Outcome) -> None:
+def _pytest(outcome: Outcome, log: Path | None) -> None:
+    """Run a tier's tests and count them; what pytest prints goes to a log, or to whoever watches."""
+    started, tier = time.monotonic(), outcome.tier
     report = REPORTS / f"{tier}.xml"
     report.unlink(missing_ok=True)
     # What takes minutes and more each belongs to the tier that is for it.
@@ -138,12 +161,18 @@ def _pytest(tier: str, outcome: Outcome) -> None:
         "junit_family=xunit1",
     ]
     argv += [*shlex.split(os.environ.get("PYTEST_ARGS", "")), "-q"]
-    code = subprocess.run(argv, cwd=ROOT, check=False).returncode
+    # Folders of its own: of those of all runs pytest keeps the newest three, whoever still works in an older one.
+    folders = Path(tempfile.gettempdir(), f"llmi-test-{os.getuid()}-{tier}")
+    folders.mkdir(exist_ok=True)
+    env = {**os.environ, "PYTEST_DEBUG_TEMPROOT": str(folders)}
+    with nullcontext() if log is None else log.open("wb") as output:
+        code = subprocess.run(argv, cwd=ROOT, check=False, env=env, stdout=output, stderr=output).returncode
     if report.exists():
         for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest has just written it
             _count(case, outcome)
     if code not in {0, 1, NO_TESTS}:
         outcome.problem = f"pytest ended with {code}"
+    outcome.seconds += time.monotonic() - started
 
 
 def _count(case: ET.Element, outcome: Outcome) -> None:
@@ -168,12 +197,19 @@ def summary(outcomes: list[Outcome]) -> str:
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
+def _together(text: str) -> list[str]:
+    tiers = text.split("+")
+    if unknown := sorted(set(tiers) - set(TIERS)):
+        raise argparse.ArgumentTypeError(f"there is no tier {unknown[0]!r}; there are {', '.join(TIERS)}")
+    return tiers
+
+
 def main() -> int:
     """Entry point of ``make test``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tiers", nargs="+", choices=list(TIERS))
+    parser.add_argument("tiers", nargs="+", type=_together, metavar="TIER[+TIER]", help=", ".join(TIERS))
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [run_tier(tier) for tier in parser.parse_args().tiers]
+    outcomes = [outcome for tiers in parser.parse_args().tiers for outcome in run_together(tiers)]
     print(f"\n{summary(outcomes)}", flush=True)
     return int(any(one.failed or one.problem for one in outcomes))
 
