@@ -1,6 +1,6 @@
 """Baseline A, the obvious program: a synchronous FastAPI endpoint around a Transformers pipeline, all on defaults.
 
-``python bench/naive_server.py TASK FOLDER PORT``; the task is text-classification or feature-extraction.
+``python bench/naive_server.py TASK FOLDER PORT [ADDRESS]``; the task is text-classification or feature-extraction.
 """
 
 import sys
@@ -38,4 +38,5 @@ def make_app(task: str, folder: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(make_app(sys.argv[1], sys.argv[2]), host="127.0.0.1", port=int(sys.argv[3]), log_level="warning")
+    address = sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"  # noqa: PLR2004 - the last argument, if it is there
+    uvicorn.run(make_app(sys.argv[1], sys.argv[2]), host=address, port=int(sys.argv[3]), log_level="warning")
