@@ -257,12 +257,16 @@ def raw(server):
     return connection
 
 
+def in_one_chunk(body):
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+
+
 PROTOCOL = {
     "two different lengths": head("Content-Length: 5\r\nContent-Length: 6\r\n"),
     "negative length": head("Content-Length: -5\r\n"),
     "signed length": head("Content-Length: +5\r\n"),
     "text as length": head("Content-Length: five\r\n"),
-    "length and chunked": head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n",
+    "length and chunked": head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + in_one_chunk(embed("x")),
     "unknown transfer encoding": head("Transfer-Encoding: identity, chunked, xchunked\r\n"),
     "no host": b"GET /v1/models HTTP/1.1\r\n\r\n",
     "two hosts": b"GET /v1/models HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
