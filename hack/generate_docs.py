@@ -77,6 +77,12 @@ ENGINES_PAGE = f"""\
 download with its pinned commit are the same whichever it is. What an engine cannot do is refused when you apply,
 with the engines that can.
 
+For what all three do, a client that speaks KServe's open inference protocol (Triton's, say) changes nothing but
+`engine.name`: the route, the names of inputs and outputs, their shapes, the parameters of the task and the shape of
+errors are the same. It calls a model by its name without the owner (`bert-large-uncased` for
+`google-bert/bert-large-uncased`; the resource's name where the model is a claim or an image) and sends texts as
+[texts, 1]. [The server's page](server.md#tasks) describes them.
+
 {{tasks}}
 {{facts}}
 ## vLLM
@@ -103,6 +109,10 @@ Around vLLM's routes there is a front of ours, in the ConfigMap `NAME-engine`:
   only when nothing is in flight, or `rollout.drainSeconds` are over, is vLLM told to stop. By itself it would
   answer what it holds with 200 and half a text. What is in flight after the drain is answered with 503, or breaks
   off.
+- KServe's protocol, for embeddings, text-classification and rerank: the front puts such a request to vLLM's own route
+  within the same process, as JSON or as bytes after it. Scores are made of the model's numbers as the bundled server
+  makes them. Not taken: `prompt_name`, and `truncate` for rerank, which vLLM would cut another way. A prompt that the
+  model's configuration names is not put before texts, as on vLLM's other routes.
 - What vLLM fails of is written to the termination message, so that WHY can tell it.
 
 LoRA adapters lie beside the model, on a claim or in an image, and are named in `engine.args`:
@@ -119,10 +129,7 @@ a full queue, a rollout and a change of engine under load, scaling by its queue.
 
 The bundled server's tasks, precisions, limits and failures behind NVIDIA's Triton Inference Server: its HTTP server,
 dynamic batcher and metrics, and a Python back end that computes as the bundled server does. KServe's protocol is the
-only one, with the bundled server's names of inputs and outputs. A client of both calls a model by its name without
-the owner (`bert-large-uncased` for `google-bert/bert-large-uncased`; the resource's name where the model is a claim
-or an image) and sends texts as [texts, 1]. For such clients `engine.name` is the one line that changes, under load
-too.
+only one.
 
 The model repository is written in the pod when it starts. `limits.maxQueuedRequests` and `requestTimeoutSeconds` bound
 the dynamic batcher's queue, which refuses with 503. Nothing waits for company: a batch is what has come while the one
@@ -225,7 +232,7 @@ def write_engines_page() -> str:
 
 
 def _find_route(name: EngineName, task: Task) -> str:
-    return ABILITIES[name].routes.get(task, "no")
+    return ", ".join(ABILITIES[name].routes.get(task, ("no",)))
 
 
 def _list_images(engine: Engine) -> str:

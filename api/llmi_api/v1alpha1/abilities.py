@@ -71,17 +71,22 @@ KEDA_IN_FLIGHT = Setting(
 """KEDA asks the replicas for one metric, which only the bundled server has."""
 
 
+CHAT_ROUTE = "`POST /v1/chat/completions`"
+KSERVE_ROUTE = "`POST /v2/models/NAME/infer`"
+"""KServe's open inference protocol: where all engines but custom ones are asked alike."""
+
+
 @dataclass(frozen=True)
 class Abilities:
     """What an engine can do.
 
     Attributes:
-        routes: Where each task is asked, for every task that it can do.
+        routes: Where each task is asked, for every task that it can do; the first is its own.
         precisions: Values of ``engine.precision`` that it takes.
         lacks: Settings that it cannot honour, so that they are refused.
     """
 
-    routes: Mapping[Task, str]
+    routes: Mapping[Task, tuple[str, ...]]
     precisions: frozenset[Precision]
     lacks: tuple[Setting, ...] = ()
 
@@ -89,33 +94,33 @@ class Abilities:
 ABILITIES: Mapping[EngineName, Abilities] = {
     EngineName.TRANSFORMERS: Abilities(
         routes={
-            Task.FILL_MASK: "`POST /`",
-            Task.TEXT_CLASSIFICATION: "`POST /`",
-            Task.TOKEN_CLASSIFICATION: "`POST /`",
-            Task.ZERO_SHOT_CLASSIFICATION: "`POST /`",
-            Task.EMBEDDINGS: "`POST /v1/embeddings`",
-            Task.RERANK: "`POST /v1/rerank`",
-            Task.TEXT_GENERATION: "`POST /v1/chat/completions`",
+            Task.FILL_MASK: ("`POST /`", KSERVE_ROUTE),
+            Task.TEXT_CLASSIFICATION: ("`POST /`", KSERVE_ROUTE),
+            Task.TOKEN_CLASSIFICATION: ("`POST /`", KSERVE_ROUTE),
+            Task.ZERO_SHOT_CLASSIFICATION: ("`POST /`", KSERVE_ROUTE),
+            Task.EMBEDDINGS: ("`POST /v1/embeddings`", KSERVE_ROUTE),
+            Task.RERANK: ("`POST /v1/rerank`", KSERVE_ROUTE),
+            Task.TEXT_GENERATION: (CHAT_ROUTE,),
         },
         precisions=frozenset(Precision),
     ),
     EngineName.VLLM: Abilities(
         routes={
-            Task.TEXT_GENERATION: "`POST /v1/chat/completions`",
-            Task.EMBEDDINGS: "`POST /v1/embeddings`",
-            Task.TEXT_CLASSIFICATION: "`POST /classify`",
-            Task.RERANK: "`POST /v1/rerank`",
+            Task.TEXT_GENERATION: (CHAT_ROUTE,),
+            Task.EMBEDDINGS: ("`POST /v1/embeddings`", KSERVE_ROUTE),
+            Task.TEXT_CLASSIFICATION: ("`POST /classify`", KSERVE_ROUTE),
+            Task.RERANK: ("`POST /v1/rerank`", KSERVE_ROUTE),
         },
         precisions=frozenset(Precision) - {Precision.INT8},
         lacks=(VERIFY, LONG_INPUTS, INPUT_ALONE, KEDA_IN_FLIGHT),
     ),
     EngineName.TRITON: Abilities(
-        routes={task: "`POST /v2/models/NAME/infer`" for task in Task if task is not Task.TEXT_GENERATION},
+        routes={task: (KSERVE_ROUTE,) for task in Task if task is not Task.TEXT_GENERATION},
         precisions=frozenset(Precision),
         lacks=(API_KEY, KEDA_IN_FLIGHT),
     ),
     EngineName.CUSTOM: Abilities(
-        routes=dict.fromkeys(Task, "its own"),
+        routes=dict.fromkeys(Task, ("its own",)),
         precisions=frozenset({Precision.AUTO}),
         lacks=(VERIFY, LONG_INPUTS, LIMITS, API_KEY, IN_FLIGHT),
     ),

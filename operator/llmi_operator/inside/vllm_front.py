@@ -4,7 +4,8 @@ vLLM loads `Front` as a middleware and `Report` as a handler of its log. The con
 a program, which returns when nothing is in flight any more: vLLM, told to stop before that, would answer what it holds
 with 200 and half a text, and let new requests hang.
 
-Read by whatever Python the image has, beside whatever it has installed: nothing but the standard library.
+Read by whatever Python the image has, beside whatever it has installed: nothing but the standard library. Where the
+task is one that KServe's protocol can ask for, `vllm_kserve` lies beside it and needs Pydantic, as vLLM does.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import importlib
 import json
 import logging
 import os
 import sys
 import time
+import types
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -29,6 +31,9 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health", "/metrics"})
 """Paths that need no key and are never cut: the kubelet and Prometheus ask them."""
+KSERVE = "kserve.json"
+"""Says what the model is called and does, for KServe's protocol."""
+KSERVE_PATHS = ("/v2/health/", "/v2/models/")
 LOOK_SECONDS = 0.1
 MARGIN_SECONDS = 2.0
 LONGEST_LINE = 700
@@ -49,7 +54,7 @@ class Front:
     """Wraps the whole application."""
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self._app = _speaking_kserve(app)
         key_file = os.environ.get("LLMI_API_KEY_FILE")
         self._key_file = Path(key_file) if key_file else None
         self._timeout = _seconds("LLMI_REQUEST_TIMEOUT_SECONDS") or None
@@ -153,6 +158,19 @@ class Front:
             return
 
 
+def _speaking_kserve(app: App) -> App:
+    """Let an application answer in KServe's protocol too, where that lies beside this file."""
+    folder = Path(__file__).parent
+    if not (folder / KSERVE).exists():
+        return app
+    package = types.ModuleType("llmi_inside")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
+    module = importlib.import_module(f"{package.__name__}.vllm_kserve")
+    speaking: App = module.KServe(app, **json.loads((folder / KSERVE).read_text(encoding="utf-8")))
+    return speaking
+
+
 class _Answer:
     """Passes an answer on, with the headers that it lacks."""
 
@@ -174,12 +192,15 @@ class _Answer:
 
 
 async def _refuse(scope: MutableMapping[str, Any], send: Send, status: int, text: str, code: str) -> None:
-    """Answer in OpenAI's error shape."""
+    """Answer in OpenAI's error shape, or in KServe's where its protocol is spoken."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
     kind = "authentication_error" if status == 401 else "server_error"  # noqa: PLR2004 - HTTP's own number
-    body = json.dumps({"error": {"message": text, "type": kind, "param": None, "code": code}}).encode()
+    error: object = {"message": text, "type": kind, "param": None, "code": code}
+    if scope["path"] == "/v2" or scope["path"].startswith(KSERVE_PATHS):
+        error = text
+    body = json.dumps({"error": error}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     # What was not read of the request would be taken for the next one.
     headers.append((b"connection", b"close"))
@@ -204,7 +225,7 @@ class Report(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         self._write(record.getMessage() + (f" {type(error).__name__}: {error}" if error else ""))
 
-    def _note(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def _note(self, kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
         if not issubclass(kind, KeyboardInterrupt):
             self._write(f"{kind.__name__}: {error}")
         sys.__excepthook__(kind, error, trace)

@@ -6,6 +6,7 @@ from importlib import resources
 from math import ceil
 
 from llmi_api.launch import API_KEY_DIR, HTTP_PORT, MODEL_DIR, EngineName, Precision, Task
+from llmi_api.v1alpha1.abilities import ABILITIES, KSERVE_ROUTE
 from llmi_operator.parse import Resource
 from llmi_operator.plan import timing
 from llmi_operator.plan.accelerator import Hardware, choose_hardware, count_devices
@@ -18,6 +19,8 @@ from llmi_operator.settings import ServerDefaults
 
 FRONT = "vllm_front.py"
 LOGGING = "logging.json"
+KSERVE = "kserve.json"
+KSERVE_PROGRAMS = ("kserve.py", "vllm_kserve.py")
 OPERATING_ROUTES = "/health,/metrics"
 TASKS = {
     Task.EMBEDDINGS: ["--runner", "pooling", "--convert", "embed"],
@@ -86,7 +89,7 @@ def _spread_threads(resource: Resource) -> dict[str, str]:
 
 
 def make_files(resource: Resource) -> dict[str, str]:
-    """Our front of vLLM, and how it logs."""
+    """Our front of vLLM, how it logs, and KServe's protocol for the tasks that it can ask for."""
     level = resource.spec.observability.logs.level.upper()
     config = {
         "version": 1,
@@ -98,12 +101,20 @@ def make_files(resource: Resource) -> dict[str, str]:
         },
         "loggers": {"vllm": {"handlers": ["log", "report"], "level": level, "propagate": False}},
     }
-    return {FRONT: _read_front(), LOGGING: json.dumps(config, indent=2)}
+    return {FRONT: _read_program(FRONT), LOGGING: json.dumps(config, indent=2), **_make_kserve(resource)}
+
+
+def _make_kserve(resource: Resource) -> dict[str, str]:
+    spec = resource.spec
+    if KSERVE_ROUTE not in ABILITIES[EngineName.VLLM].routes[spec.task]:
+        return {}
+    served = {"model": spec.model.id or resource.name, "task": spec.task.value, "folder": str(MODEL_DIR)}
+    return {KSERVE: json.dumps(served), **{name: _read_program(name) for name in KSERVE_PROGRAMS}}
 
 
 @cache
-def _read_front() -> str:
-    return resources.files("llmi_operator").joinpath("inside", FRONT).read_text(encoding="utf-8")
+def _read_program(name: str) -> str:
+    return resources.files("llmi_operator").joinpath("inside", name).read_text(encoding="utf-8")
 
 
 def make_pre_stop(_: Resource) -> Json:

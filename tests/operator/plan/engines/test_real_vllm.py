@@ -12,12 +12,18 @@ from collections import Counter
 import httpx
 import numpy as np
 import pytest
+import tritonclient.http as triton
 from safetensors.numpy import save_file
+from tritonclient.utils import InferenceServerException
 
+from llmi_api.launch import Task
 from llmi_operator.metrics_api.exposition import read_in_flight
 from llmi_testing.cache import copy_model
-from llmi_testing.models import small_causal_model
+from llmi_testing.minilm import minilm
+from llmi_testing.models import small_causal_model, small_model
 from llmi_testing.otlp_receiver import attributes, otlp_receiver
+from llmi_testing.served import served
+from llmi_testing.server import MODEL_NAME
 from llmi_testing.vllm_process import PYTHON, running_vllm
 
 pytestmark = [
@@ -190,3 +196,52 @@ def test_it_stops_under_load_without_an_answer_by_half(vllm):
     assert set(outcomes) <= {"length", 503, "refused"}
     assert "length" in outcomes
     assert seconds < DRAIN_SECONDS
+
+
+HEADS_OF_32 = {"hidden_size": 64, "num_attention_heads": 2}
+POOLING = {
+    Task.EMBEDDINGS: (minilm, "embedding", {}),
+    Task.TEXT_CLASSIFICATION: (lambda: small_model("bert", "text-classification", **HEADS_OF_32), "answer", {}),
+    Task.RERANK: (lambda: small_model("bert", "rerank", **HEADS_OF_32), "score", {"query": "what do you know"}),
+}
+TEXTS = ["a cat", "a kitten sat by a red house", "the tax return of last year"]
+
+
+def infer(url, model, output, texts, parameters, **headers):
+    """Triton's own client, by bytes both ways, as it does when it is told nothing else."""
+    tensor = triton.InferInput("text", [len(texts), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array(texts, dtype=object).reshape(-1, 1))
+    with triton.InferenceServerClient(url.removeprefix("http://")) as client:
+        return client.infer(model, [tensor], parameters=parameters, headers=headers).as_numpy(output)
+
+
+def numbers_of(answers):
+    """Vectors and scores as they are; of classes the scores by label."""
+    if answers.dtype != object:
+        return answers
+    classes = [{one["label"]: one["score"] for one in json.loads(answer)} for answer in answers.reshape(-1)]
+    return np.array([[scores[label] for label in sorted(scores)] for scores in classes])
+
+
+@pytest.mark.parametrize("task", POOLING)
+def test_by_kserves_protocol_it_answers_tritons_client_as_the_bundled_server_does(tmp_path, task):
+    make, output, parameters = POOLING[task]
+    copy_model(make(), tmp_path / "model")
+    fields = {"task": task.value, "engine": {"name": "vllm", "precision": "float32", "args": ["--enforce-eager"]}}
+    fields |= {"resources": {"limits": {"memory": "512Mi"}}, "access": {"apiKeySecret": {"name": "keys"}}}
+    with served(tmp_path / "model", task, precision="float32") as bundled:
+        expected = infer(bundled.url, MODEL_NAME, output, TEXTS, parameters)
+    with running_vllm(tmp_path, tmp_path / "model", keys="secret\n", **fields) as vllm:
+        with triton.InferenceServerClient(vllm.url.removeprefix("http://")) as client:
+            assert client.is_server_ready(headers=KEY)
+            assert client.is_model_ready("llama", headers=KEY)
+            assert client.get_model_metadata("llama", headers=KEY)["outputs"][0]["name"] == output
+            assert client.get_server_metadata(headers=KEY)["version"].startswith("0.")
+        answers = infer(vllm.url, "llama", output, TEXTS, parameters, **KEY)
+        assert answers.shape == expected.shape, vllm.log[-6000:]
+        np.testing.assert_allclose(numbers_of(answers), numbers_of(expected), atol=1e-4)
+        with pytest.raises(InferenceServerException, match="A valid API key"):
+            infer(vllm.url, "llama", output, TEXTS, parameters)
+        with pytest.raises(InferenceServerException, match="maximum") as refused:
+            infer(vllm.url, "llama", output, ["a cat " * 2000], parameters, **KEY)
+        assert refused.value.status() == "400"
