@@ -137,9 +137,26 @@ before was computed.
 
 Triton goes on saying that it is ready when the process with the model has died. Here the container then ends within a
 second, and is started anew ([decision 38](decisions/0038-triton-ends-with-its-back-end.md)). The image is made by
-`make images` on the server's; for NVIDIA GPUs build it on `llminference/server:dev-cuda`, which was not tried. Not
-offered: text generation, a model repository of your own, gRPC, keys. More:
+`make images` on the server's; for NVIDIA GPUs build it on `llminference/server:dev-cuda`, which was not tried. More:
 [the server with Triton](server.md#with-triton).
+
+**A repository of your own** ([example](../examples/triton-repository.yaml)): where the claim or the image holds a
+repository of Triton's, folders with a `config.pbtxt` each and no `config.json` beside them, Triton serves it as it is,
+read-only. Models, names, inputs and batching are what the repository says; Triton fills in what a description leaves
+out, as it does by itself.
+
+- Service, probes, metrics, drain and the closed parts of Triton's API are the same, and so is the end of a replica one
+  of whose models' processes has died.
+- A model that Triton refuses ends the start, and WHY has Triton's reason.
+- Nothing is made of `task`; `verify`, `limits` and `engine.precision` are refused in the replica, which says so in WHY:
+  those belong into each `config.pbtxt`.
+- Triton counts what waits but not what is computed. To scale by `inFlightPerReplica`, a model in Python tells a gauge
+  `llmi_requests_running` (`pb_utils.MetricFamily`); others scale by CPU.
+- The image has the back end for Python, with PyTorch, Transformers and NumPy 1. For ONNX Runtime, TensorRT or others
+  set `engine.image` to one of yours on ours, with the back end in `/opt/tritonserver/backends`; that was not tried.
+
+Not offered: text generation (Triton's back end for vLLM comes only in NVIDIA's images, which were not to be had here;
+`engine.name: vllm` generates), gRPC, keys.
 
 ## custom
 

@@ -7,14 +7,10 @@ to us as long as it lives; when the connection breaks, Triton is ended, and with
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
-from collections.abc import Mapping
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from types import FrameType
@@ -26,14 +22,13 @@ from llmi_server.errors import StartupError
 from llmi_server.logs import facts
 from llmi_server.machine import count_oom_kills, raise_file_limit
 from llmi_server.model.readiness import answered
-from llmi_server.settings import EVERYWHERE, TritonSettings
+from llmi_server.settings import TritonSettings
 from llmi_server.triton.channel import HEARD, VARIABLE, Word
 from llmi_server.triton.description import describe_model
-from llmi_server.triton.trace_flags import FOLLOWING, trace_flags
+from llmi_server.triton.program import start
+from llmi_server.triton.repository import is_repository, serve_repository
 
 _MODEL = "from llmi_server.triton.back_end import TritonPythonModel  # noqa: F401 - Triton looks for this name\n"
-_RESTRICTED = "model-repository,shared-memory,trace,logging"
-"""Parts of Triton's API that load code, write files or read memory: for whoever knows a key, which nobody does."""
 
 
 def serve(settings: TritonSettings) -> None:
@@ -43,6 +38,9 @@ def serve(settings: TritonSettings) -> None:
         StartupError: Triton or its back end ended by itself, and why.
     """
     raise_file_limit()
+    if is_repository(Path(settings.model_dir)):
+        serve_repository(settings)
+        return
     with tempfile.TemporaryDirectory(prefix="triton-") as folder:
         repository = _lay_out(Path(folder), settings)
         _Watch(settings, Path(folder) / "channel").run(repository)
@@ -66,7 +64,9 @@ class _Watch:
         with self._progress, Listener(str(self._socket), "AF_UNIX") as listener:
             self._progress.enter_context(answered(lambda: self._report, self._settings.port))
             threading.Thread(target=self._listen, args=(listener,), name="channel", daemon=True).start()
-            self._process = _start(self._settings, repository, self._socket)
+            options = ("--disable-auto-complete-config",)
+            environment = {VARIABLE: str(self._socket)}
+            self._process = start(self._settings, repository, options=options, environment=environment)
             if self._stopping:
                 self._process.terminate()
             status = self._process.wait()
@@ -121,42 +121,6 @@ class _Watch:
         )
 
 
-def command_line(settings: TritonSettings, repository: Path, environment: Mapping[str, str]) -> list[str]:
-    """Return the command that starts Triton."""
-    host = "0.0.0.0" if settings.host == EVERYWHERE else settings.host  # noqa: S104 - a pod's address is not known
-    return [
-        str(settings.program_dir / "bin" / "tritonserver"),
-        f"--model-repository={repository}",
-        f"--backend-directory={settings.program_dir / 'backends'}",
-        f"--http-address={host}",
-        f"--http-port={settings.port}",
-        "--allow-grpc=false",
-        f"--metrics-address={host}",
-        f"--metrics-port={settings.metrics_port}",
-        f"--exit-timeout-secs={settings.drain_seconds}",
-        "--disable-auto-complete-config",
-        f"--http-restricted-api={_RESTRICTED}:llmi-key={secrets.token_hex()}",
-        *trace_flags(environment, settings),
-    ]
-
-
-def child_environment(environment: Mapping[str, str], settings: TritonSettings, socket: Path) -> dict[str, str]:
-    """Return what Triton and its back end start with: the latter runs the first ``python3`` on the path, so ours."""
-    libraries = [
-        environment.get("LD_LIBRARY_PATH"),
-        str(settings.program_dir / "lib"),
-        sysconfig.get_config_var("LIBDIR"),
-    ]
-    programs = [str(Path(sys.executable).parent), environment.get("PATH")]
-    return {
-        **environment,
-        **(FOLLOWING if trace_flags(environment, settings) else {}),
-        "PATH": os.pathsep.join(filter(None, programs)),
-        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
-        VARIABLE: str(socket),
-    }
-
-
 def _lay_out(folder: Path, settings: TritonSettings) -> Path:
     """Make the model repository."""
     repository = folder / "models"
@@ -165,18 +129,3 @@ def _lay_out(folder: Path, settings: TritonSettings) -> Path:
     (version / "model.py").write_text(_MODEL)
     (version.parent / "config.pbtxt").write_text(describe_model(settings))
     return repository
-
-
-def _start(settings: TritonSettings, repository: Path, socket: Path) -> "subprocess.Popen[bytes]":
-    try:
-        return subprocess.Popen(  # noqa: S603 - our own command line
-            command_line(settings, repository, os.environ),
-            env=child_environment(os.environ, settings, socket),
-            process_group=0,
-        )
-    except OSError as error:
-        raise StartupError(
-            FailureCode.INVALID_SETTINGS,
-            f"Triton cannot be started: {error.strerror or error}: {settings.program_dir / 'bin' / 'tritonserver'}.",
-            next_step="Use an image with Triton in it, or set LLMI_PROGRAM_DIR to where it is.",
-        ) from None
