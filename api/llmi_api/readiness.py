@@ -63,6 +63,9 @@ class ReadinessReport(BaseModel):
         max_length=MAX_PRECISIONS,
         description="The same for each number format that the owner could choose: float32, bfloat16 and others.",
     )
+    weights_by_precision: dict[str, Bytes] = Field(
+        default={}, max_length=MAX_PRECISIONS, description="Of that, what the weights take that nothing can leave out."
+    )
     measured_memory_bytes: Bytes | None = Field(
         default=None, description="Most memory used so far: of the process, or of the device if it is a GPU."
     )

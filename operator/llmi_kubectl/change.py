@@ -16,7 +16,7 @@ from llmi_kubectl.gap import describe_gap
 from llmi_kubectl.merging import merge_file
 from llmi_operator.cluster.live import read_live
 from llmi_operator.cluster.ownership import find_foreign, is_controlled_by
-from llmi_operator.cluster.read import read_needs, read_observed
+from llmi_operator.cluster.read import read_observed
 from llmi_operator.errors import InvalidSpecError
 from llmi_operator.kinds import CHILDREN, DEPLOYMENT, LASTING, Kind
 from llmi_operator.observed import BudgetState, Capacity, Needs, Pricing
@@ -29,7 +29,8 @@ from llmi_operator.plan.rollout import RolloutReason
 from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
 from llmi_operator.status.budget import hold_to_budget
-from llmi_operator.status.capacity import compute_requests, find_room, survey
+from llmi_operator.status.capacity import compute_requests, find_room, read_needs, survey
+from llmi_operator.status.fitting import find_shortage
 from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
@@ -175,8 +176,10 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
         before=_plan_stored(around, around.defaults or fallback, store),
         known=around.defaults is not None,
     )
+    held = _find_shortage(plan, scene, around)
+    passed_over = around.hidden | ({DEPLOYMENT.name} if held else frozenset())
     steps = (
-        *(_compare(child, scene) for child in plan.children if child["kind"] not in around.hidden),
+        *(_compare(child, scene) for child in plan.children if child["kind"] not in passed_over),
         *_find_deletions(plan.children, scene),
     )
     deployment = _find_deployment(plan.children)
@@ -185,8 +188,8 @@ def compute_change(file: _Body, namespace: str, around: Surroundings, fallback: 
     replicas = deployment["spec"].get("replicas", replicas_before or 1)
     needs = read_needs(deployment["spec"]["template"]["spec"])
     room = None if around.capacity is None else _count_room(around.capacity, needs)
-    restarted = replicas_before if fields and not resource.spec.paused else 0
-    notes = [*around.notes, *_list_unseen(plan.children, around.hidden), *_write_budget(budget)]
+    restarted = replicas_before if fields and not (resource.spec.paused or held) else 0
+    notes = [*around.notes, *filter(None, [held]), *_list_unseen(plan.children, around.hidden), *_write_budget(budget)]
     if resource.spec.paused:
         notes.append("spec.paused is set: the operator changes nothing of this until it is unset.")
     return Change(
@@ -241,6 +244,15 @@ def _hold(
         pricing = Pricing(around.prices, nodes={node.name: node for node in nodes})
     previous = parse_status(around.stored or {})
     return hold_to_budget(resource, pricing, previous, defaults, replicas=replicas)
+
+
+def _find_shortage(plan: Plan, scene: _Scene, around: Surroundings) -> str:
+    """What keeps the operator from beginning this version."""
+    if scene.deployment is not None and plan.makes_pods_of(scene.deployment):
+        return ""
+    pod = plan.deployment["spec"]["template"]["spec"]
+    nodes = around.capacity.nodes if around.capacity is not None else ()
+    return find_shortage(scene.resource, pod, parse_status(around.stored or {}), nodes)
 
 
 def _write_budget(budget: BudgetState | None) -> Iterator[str]:

@@ -177,11 +177,7 @@ class BudgetState:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a pod asks of a node.
-
-    Attributes:
-        places: Required node affinity: all of one of them must be met; without any, every node will do.
-    """
+    """What a pod asks of a node: of places, its node affinity, all of one must be met; without any every node does."""
 
     requests: Mapping[str, Decimal] = field(default_factory=dict)
     selector: Mapping[str, str] = field(default_factory=dict)
@@ -208,6 +204,7 @@ class PodState:
     Attributes:
         revision: Hash of the pod template; pods of one version share it.
         mount_failure: The kubelet's words on a volume that cannot be mounted; empty when there are none.
+        model: The files that it was made with, in words by which they are compared.
         pull: The pull that it waits for, where that was asked for.
         report: What its /readyz said last; None when it was not asked or did not answer.
     """
@@ -227,6 +224,7 @@ class PodState:
     node: str = ""
     address: str = ""
     needs: Needs = field(default_factory=Needs)
+    model: str = ""
     pull: Pull | None = None
     report: ReadinessReport | None = None
 
@@ -361,6 +359,8 @@ class Observed:
         budget: What its budget comes to; None when it has none.
         scaled_object: What KEDA says of the ScaledObject, and since when there is one; None when there is none.
         metric_sources: Who serves autoscalers with numbers; None when that was not needed or may not be read.
+        nodes: The nodes, where an accelerator's memory matters; none where they may not be read, None where not asked.
+        held: A sentence, where a new version is held back because its weights cannot fit into its accelerators.
     """
 
     now: datetime
@@ -380,6 +380,8 @@ class Observed:
     budget: BudgetState | None = None
     scaled_object: ConditionState | None = None
     metric_sources: MetricSources | None = None
+    nodes: tuple[NodeState, ...] | None = None
+    held: str = ""
 
     @property
     def newest_pods(self) -> tuple[PodState, ...]:

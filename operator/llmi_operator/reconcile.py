@@ -32,6 +32,7 @@ from llmi_operator.status import (
 from llmi_operator.status.budget import hold_to_budget
 from llmi_operator.status.conditions import READY_REASONS, find_reason
 from llmi_operator.status.finding import Outlook
+from llmi_operator.status.fitting import find_known_weights, find_shortage
 from llmi_operator.store import Key, Store
 from llmi_operator.tracing.spans import Tracer
 
@@ -99,7 +100,8 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         verdict = compute_invalid_status(str(error), generation, subject.previous, parts.now())
         return await _finish(parts, subject, verdict, Result())
     resource, budget = await _hold(parts, subject, resource)
-    result, plan, behind, blind = Result(), None, False, parts.store.find_blindness(key.namespace)
+    result, plan, behind, held = Result(), None, False, ""
+    blind = parts.store.find_blindness(key.namespace)
     # Of a resource that goes away the garbage collector takes the children; making them anew would keep it busy
     # for ever.
     if "deletionTimestamp" not in body["metadata"]:
@@ -107,7 +109,8 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
         behind = resource.spec.paused and _is_behind(parts.store, key, plan)
         # A plan that is made without seeing what is there could undo it.
         if not resource.spec.paused and not blind.keys() & set(CHILDREN):
-            result = await apply_plan(parts.cluster, parts.store, resource, plan)
+            held = await _find_shortage(parts, subject, resource, plan)
+            result = await apply_plan(parts.cluster, parts.store, resource, plan, hold=bool(held))
     stale = next((error for error in result.errors if error.is_stale), None)
     if stale is not None:
         # A word about an old spec would be as wrong as an act that follows from one.
@@ -119,7 +122,9 @@ async def one_pass(parts: Parts, key: Key) -> Outcome:
     refusals = (*blind.values(), *result.refusals)
     pin, rollout = (plan.pin, plan.rollout) if plan else (None, None)
     observed = read_observed(parts.store, key, resource.uid, now=parts.now(), refusals=refusals, pin=pin)
-    verdict = await _judge(parts, subject, resource, replace(observed, behind=behind, budget=budget), rollout)
+    verdict = await _judge(
+        parts, subject, resource, replace(observed, behind=behind, budget=budget, held=held), rollout
+    )
     return await _finish(parts, subject, verdict, result)
 
 
@@ -142,6 +147,16 @@ async def _hold(parts: Parts, subject: _Subject, resource: Resource) -> tuple[Re
     pricing = await parts.inspector.look_at_prices() if parts.inspector is not None else None
     replicas = read_live(parts.store, resource, parts.now()).replicas
     return hold_to_budget(resource, pricing, subject.previous, parts.defaults, replicas=replicas)
+
+
+async def _find_shortage(parts: Parts, subject: _Subject, resource: Resource, plan: Plan) -> str:
+    """Say why a new version is not to be begun, where its weights are known and cannot fit; empty where it is."""
+    pod, live = plan.deployment["spec"]["template"]["spec"], parts.store.get(DEPLOYMENT, subject.key)
+    if parts.inspector is None or not find_known_weights(resource, pod, subject.previous):
+        return ""
+    if live is not None and plan.makes_pods_of(live):
+        return ""
+    return find_shortage(resource, pod, subject.previous, await parts.inspector.look_at_nodes())
 
 
 async def tell_fault(parts: Parts, key: Key, fault: Exception) -> None:

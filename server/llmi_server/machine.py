@@ -47,6 +47,12 @@ def may_have_gpu() -> bool:
     return importlib.util.find_spec("nvidia") is not None
 
 
+def has_device_driver(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> bool:
+    """Say whether this machine drives GPUs or the like, be they for this container or for one beside it."""
+    places = (proc / "driver/nvidia", sysfs / "class/kfd", sysfs / "class/accel", sysfs / "module/neuron")
+    return any(place.exists() for place in places)
+
+
 def peak_memory_bytes(process: int | None = None) -> int:
     """Return the most memory that this process, or another of ours, has held, mapped files included; 0 if unknown."""
     try:

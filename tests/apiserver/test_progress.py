@@ -1,15 +1,13 @@
 """How far a start is, and what it took: replicas are played by a small server of the test on a loopback address."""
 
-import http.server
 import itertools
 import json
-import threading
 
 import pytest
 
-from llmi_api.launch import HTTP_PORT
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
+from llmi_testing.pretend_replica import PretendReplica
 from llmi_testing.space import container_status, ready_status
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("operator")]
@@ -17,41 +15,9 @@ _hosts = itertools.count(20)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Replica:
-    """Answers GET /readyz with whatever the test says."""
-
-    def __init__(self, address):
-        self.address = address
-        self.answer = (503, {})
-        self.asked = 0
-        replica = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                replica.asked += 1
-                status, body = replica.answer
-                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", raw.decode())
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer((address, HTTP_PORT), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
 def replica():
-    replica = Replica(f"127.0.0.{next(_hosts)}")
+    replica = PretendReplica(f"127.0.0.{next(_hosts)}")
     yield replica
     replica.close()
 
@@ -159,7 +125,8 @@ def test_the_phases_of_a_start_and_its_memory_stand_in_the_status_once_it_is_ove
         "warmed": "1.5s",
         "answered": "8s",
     }
-    assert status["memory"] == {"predictedBytes": 1_499_463_680, "measuredBytes": 1_449_132_032}
+    files = "google-bert/bert-large-uncased@main"
+    assert status["memory"] == {"model": files, "predictedBytes": 1_499_463_680, "measuredBytes": 1_449_132_032}
     assert status["why"] == ""
     # What it uses later is no news.
     before, asked = status_writes(written, space), replica.asked

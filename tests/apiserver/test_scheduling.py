@@ -10,7 +10,8 @@ from llmi_testing.bare_nodes import Nodes
 from llmi_testing.eventually import eventually, throughout
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
-from llmi_testing.space import Space, ready_status
+from llmi_testing.pretend_replica import PretendReplica
+from llmi_testing.space import Space, container_status, ready_status
 
 pytestmark = pytest.mark.apiserver
 ROOT = Path(__file__).parents[2]
@@ -380,6 +381,47 @@ def make_claim(*, volume):
         **({"volumeName": volume} if volume else {}),
     }
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": spec}
+
+
+@pytest.fixture
+def replica():
+    replica = PretendReplica("127.0.0.90")
+    yield replica
+    replica.close()
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_gpu_that_cannot_hold_the_weights_is_told_and_a_version_that_only_such_could_run_is_not_begun(
+    space, nodes, replica
+):
+    labels = {"nvidia.com/gpu.product": "NVIDIA-L4", "nvidia.com/gpu.memory": "23034"}
+    nodes.make("small", more={GPU: "1"}, labels=labels)
+    space.apply(make_body(accelerator={"products": ["NVIDIA-L4"]}))
+    pod = eventually(
+        lambda: next((item for item in space.list("pods") if item["spec"].get("nodeName")), None), seconds=60
+    )
+    sizes = {"float32": 80 * 2**30, "bfloat16": 40 * 2**30}
+    told = {"predicted_by_precision": sizes, "weights_by_precision": sizes}
+    replica.answer = (503, {"stage": "fetching", "phase": "download", **told})
+    began = {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}}
+    where = {"podIP": replica.address, "podIPs": [{"ip": replica.address}]}
+    space.set_pod_status(
+        pod["metadata"]["name"], {**where, "initContainerStatuses": [container_status("fetch", began)]}
+    )
+    why = space.wait_for_reason("bert", "OutOfMemory", seconds=60)
+    # By its node's label, or by its name while the nodes are those that were read for the test before.
+    gets = "1 x NVIDIA-L4 with "
+    assert why.startswith(f"The model's weights alone take 40960 MiB in bfloat16, and a replica gets {gets}")
+    memory = space.status("bert")["memory"]
+    assert memory["device"].startswith(gets)
+    assert memory["weights"]["bfloat16"] == 40 * 2**30
+    # The first replica had to run for its size to be known; the next one that cannot fit is not even made.
+    space.patch("llmi", "bert", {"spec": {"accelerator": {"products": ["Tesla-T4"]}}})
+    eventually(lambda: "so no replica of this version is made" in space.status("bert")["why"], seconds=60)
+    assert len(space.list("pods")) == 1
+    assert space.need("deployment", "bert")["metadata"]["generation"] == 1
+    space.patch("llmi", "bert", {"spec": {"accelerator": {"products": ["Tesla-T4", "NVIDIA-H100-80GB-HBM3"]}}})
+    eventually(lambda: space.need("deployment", "bert")["metadata"]["generation"] == 2, seconds=60)
 
 
 @pytest.mark.usefixtures("reader")

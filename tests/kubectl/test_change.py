@@ -210,3 +210,14 @@ def test_a_plan_is_held_to_the_budget_and_priced():
     assert (found.cost.lowest, found.cost.highest) == ("1.0000", "1.0000")
     assert found.notes[0].startswith("At most 2 of 5 replicas run: each costs up to 0.5000 USD an hour")
     assert "no list of prices" in change(file).notes[0]
+
+
+def test_a_version_that_the_operator_would_not_begin_restarts_nothing_and_says_why():
+    stored, objects = exists(make_stored_body(accelerator={"products": ["NVIDIA-A100-SXM4-80GB"]}))
+    files, weights = "google-bert/bert-large-uncased@main", {"bfloat16": 40 * 2**30}
+    stored = stored | {"status": {"memory": {"model": files, "weights": weights}}}
+    found = change(make_body(accelerator={"products": ["Tesla-T4"]}), stored, objects)
+    assert (found.restarted, "Deployment" in actions(found)) == (0, False)
+    (note,) = found.notes
+    assert "so no replica of this version is made. Name a device with more memory" in note
+    assert change(make_body(accelerator={"products": ["NVIDIA-L40S"]}), stored, objects).restarted == 1

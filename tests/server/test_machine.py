@@ -8,6 +8,7 @@ import pytest
 from llmi_server.machine import (
     count_oom_kills,
     free_memory_bytes,
+    has_device_driver,
     peak_memory_bytes,
     peak_memory_of_all_bytes,
     usable_cpus,
@@ -109,3 +110,11 @@ def test_what_processes_of_its_own_have_held_counts_too():
         assert peak_memory_of_all_bytes() >= peak_memory_bytes() + 60_000_000
         child.communicate(b"\n")
     assert peak_memory_of_all_bytes() < peak_memory_bytes() + 60_000_000
+
+
+@pytest.mark.parametrize("place", ["proc/driver/nvidia", "sys/class/kfd", "sys/class/accel", "sys/module/neuron"])
+def test_devices_of_any_vendor_are_seen_by_their_drivers_even_where_this_container_has_none(tmp_path, place):
+    proc, sysfs = tmp_path / "proc", tmp_path / "sys"
+    assert not has_device_driver(proc, sysfs)
+    (tmp_path / place).mkdir(parents=True)
+    assert has_device_driver(proc, sysfs)

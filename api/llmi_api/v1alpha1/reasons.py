@@ -216,10 +216,10 @@ NODES = {
 CONTAINERS = {
     Reason.OUT_OF_MEMORY: Explanation(
         "The kernel killed a container at its memory limit, or the server saw before loading that the model does not "
-        "fit (code `OutOfMemory`, with needed and free).",
+        "fit (code `OutOfMemory`, with needed and free), or the weights are more than the GPUs of a replica have.",
         "The server was killed at its memory limit of 512Mi: raise spec.resources.limits.memory and "
         "spec.resources.requests.memory, or lower spec.limits.maxBatchTokens.",
-        "Raise the memory limit, or choose a smaller model.",
+        "Raise the memory limit, name a GPU with more memory (docs/gpu.md), or choose a smaller model.",
     ),
     Reason.CRASH_LOOP: Explanation(
         "A container keeps ending without a reason of its own; the sentence has its last line.",

@@ -65,9 +65,21 @@ class PrecisionMemory(Model):
 class MemoryStatus(Model):
     """Memory of one replica: what was predicted from the files, and what was measured."""
 
+    model: str | None = Field(
+        default=None, max_length=1024, description="Files that were read for it, such as owner/name@main."
+    )
     predicted_bytes: int | None = Field(default=None, ge=0, description="Predicted before loading, in bytes.")
     by_precision: PrecisionMemory | None = Field(
         default=None, description="What was predicted for each spec.engine.precision, to choose by."
+    )
+    weights: PrecisionMemory | None = Field(
+        default=None, description="Of what was predicted, the weights alone: less does not do."
+    )
+    device: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Memory of the accelerators that a replica gets, such as 1 x NVIDIA-L4 with 23034 MiB "
+        "(nvidia.com/gpu.memory). Absent where nothing tells it.",
     )
     measured_bytes: int | None = Field(default=None, ge=0, description="Most that was used, in bytes.")
 

@@ -62,8 +62,16 @@ class Result:
             self.errors.append(error)
 
 
-async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: Plan) -> Result:
-    """Bring the children in line with the plan; every answer goes into the store at once."""
+async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: Plan, *, hold: bool = False) -> Result:
+    """Bring the children in line with the plan; every answer goes into the store at once.
+
+    Args:
+        cluster: The API server.
+        store: The live objects.
+        resource: Whose children they are.
+        plan: What shall exist.
+        hold: Leave the Deployment as it is.
+    """
     confirmed = ConfirmedWrites(cluster, store, resource)
     applying = _Applying(confirmed, store, resource, Result())
     # First, or an autoscaler that has just been switched off could still change the replicas we are about to set.
@@ -71,7 +79,7 @@ async def apply_plan(cluster: Cluster, store: Store, resource: Resource, plan: P
         applying.result.note(error)
     guarded = await applying.apply_all(child for child in plan.children if child["kind"] in SURROUNDINGS)
     others = [child for child in plan.children if child["kind"] not in SURROUNDINGS]
-    if not guarded:
+    if hold or not guarded:
         await applying.apply_all(child for child in others if child["kind"] != DEPLOYMENT.name)
         return applying.result
     try:

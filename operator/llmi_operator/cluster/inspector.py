@@ -10,13 +10,12 @@ from llmi_operator.cluster.client import Cluster
 from llmi_operator.cluster.metric_sources import MetricSourceReader
 from llmi_operator.cluster.prices import PriceReader
 from llmi_operator.cluster.pulls import PullReader
-from llmi_operator.cluster.read import read_needs
 from llmi_operator.cluster.readiness import ReadinessReader
-from llmi_operator.observed import Observed, PodState, Pricing
+from llmi_operator.observed import NodeState, Observed, PodState, Pricing
 from llmi_operator.parse import Resource
 from llmi_operator.plan.rollout import Room
 from llmi_operator.status.attention import has_no_room, wait_for_images
-from llmi_operator.status.capacity import find_room
+from llmi_operator.status.capacity import find_room, read_needs
 from llmi_operator.status.startup import choose_whom_to_ask
 from llmi_operator.store import Key
 
@@ -48,6 +47,8 @@ class Inspector:
         if has_no_room(seen):
             capacity = await self._capacity.read_capacity()
             seen = replace(seen, capacity=capacity, capacity_denied=self._capacity.denied)
+        if resource.spec.accelerator is not None and not all(pod.ready for pod in seen.newest_pods):
+            seen = replace(seen, nodes=await self._capacity.read_nodes())
         if resource.spec.service.type is ServiceType.NODE_PORT:
             nodes = await self._capacity.read_nodes()
             seen = replace(
@@ -65,6 +66,10 @@ class Inspector:
             return Pricing(None, fault=self._prices.fault)
         nodes = await self._capacity.read_nodes()
         return Pricing(self._prices.prices, nodes={node.name: node for node in nodes}, denied=self._capacity.denied)
+
+    async def look_at_nodes(self) -> tuple[NodeState, ...]:
+        """The nodes; none where they may not or cannot be read."""
+        return await self._capacity.read_nodes()
 
     async def find_room(self, template: Mapping[str, Any], observed: Observed) -> Room:
         """Where a replica more would find room: beside the present ones, or in the place of one."""

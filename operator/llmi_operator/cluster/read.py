@@ -14,7 +14,6 @@ from llmi_operator.observed import (
     ConditionState,
     ContainerState,
     DeploymentState,
-    Needs,
     NodeState,
     Observed,
     PodState,
@@ -24,9 +23,10 @@ from llmi_operator.observed import (
     Taint,
     Termination,
 )
+from llmi_operator.plan.model import identify_files
 from llmi_operator.plan.names import FETCH_CONTAINER, SERVER_CONTAINER
 from llmi_operator.plan.quantity import parse_quantity
-from llmi_operator.status.capacity import compute_requests, read_places, read_tolerations
+from llmi_operator.status.capacity import read_needs
 from llmi_operator.store import Key, Store
 
 _Body = Mapping[str, Any]
@@ -144,6 +144,7 @@ def _read_pod(body: _Body, mount_failures: dict[str, str]) -> PodState:
         node=body["spec"].get("nodeName", ""),
         address=status.get("podIP", ""),
         needs=read_needs(body["spec"]),
+        model=identify_files(body["spec"]),
     )
 
 
@@ -168,16 +169,6 @@ def read_node(body: _Body) -> NodeState:
 def _read_amounts(amounts: _Body | None) -> dict[str, Decimal]:
     read = {name: parse_quantity(amount) for name, amount in (amounts or {}).items()}
     return {name: amount for name, amount in read.items() if amount is not None}
-
-
-def read_needs(spec: _Body) -> Needs:
-    """What a pod asks of a node."""
-    return Needs(
-        requests=compute_requests(spec),
-        selector=spec.get("nodeSelector") or {},
-        tolerations=read_tolerations(spec),
-        places=read_places(spec),
-    )
 
 
 def _read_container(item: _Body) -> ContainerState:

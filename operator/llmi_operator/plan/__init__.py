@@ -74,6 +74,11 @@ class Plan:
         """The Deployment among the children."""
         return next(child for child in self.children if child["kind"] == "Deployment")
 
+    def makes_pods_of(self, live: Mapping[str, Any]) -> bool:
+        """Whether a live Deployment makes the pods that this plan wants."""
+        same = read_plan_hash(live) == read_plan_hash(self.deployment)
+        return same or covers(live["spec"]["template"], self.deployment["spec"]["template"])
+
 
 def make_plan(resource: Resource, defaults: ServerDefaults, live: Live) -> Plan:
     """Decide what shall exist. The same input always gives the same plan."""

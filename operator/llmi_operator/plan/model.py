@@ -1,9 +1,10 @@
 """How the model's files come into a pod: volumes, mounts, and the container that downloads them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmi_api.launch import CACHE_DIR, HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
+from llmi_api.launch import CACHE_DIR, ENVIRONMENT_PREFIX, HUB_TOKEN_DIR, MODEL_DIR, FetchLaunch
 from llmi_api.meta import SecretKey
 from llmi_api.v1alpha1.model_source import ModelSource
 from llmi_operator.parse import Resource
@@ -13,6 +14,7 @@ MODEL_VOLUME = "model"
 HUB_TOKEN_VOLUME = "hub-token"  # noqa: S105 - the name of a volume
 HUB_TOKEN_FILE = "token"  # noqa: S105 - the name of a file
 SECRET_MODE = 0o440
+_ID_VARIABLE, _REVISION_VARIABLE = f"{ENVIRONMENT_PREFIX}MODEL_ID", f"{ENVIRONMENT_PREFIX}MODEL_REVISION"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ def describe_source(source: ModelSource) -> str:
     if source.image is not None:
         return source.image.reference
     return source.id or ""
+
+
+def identify_files(pod: Mapping[str, Any]) -> str:
+    """Name the files that a pod's spec asks for: two pods with the same name for them hold the same weights."""
+    for container in pod.get("initContainers") or ():
+        asked = {item["name"]: item.get("value", "") for item in container.get("env") or ()}
+        if _ID_VARIABLE in asked:
+            return f"{asked[_ID_VARIABLE]}@{asked.get(_REVISION_VARIABLE) or 'main'}"
+    for volume in pod.get("volumes") or ():
+        if volume["name"] == MODEL_VOLUME:
+            claim, image = volume.get("persistentVolumeClaim"), volume.get("image")
+            source = f"claim {claim['claimName']}" if claim else (image or {}).get("reference", "")
+            return f"{source}{_find_sub_path(pod)}"
+    return ""
 
 
 def plan_model_files(resource: Resource) -> ModelFiles:
@@ -87,6 +103,12 @@ def _plan_download(resource: Resource, mount: dict[str, Any]) -> ModelFiles:
         cache_dir=CACHE_DIR if source.cache else None,
     )
     return ModelFiles(volumes=volumes, mounts=server_mounts, fetch=launch, fetch_mounts=mounts)
+
+
+def _find_sub_path(pod: Mapping[str, Any]) -> str:
+    mounts = (mount for container in pod["containers"] for mount in container.get("volumeMounts") or ())
+    path = next((mount.get("subPath") for mount in mounts if mount["name"] == MODEL_VOLUME), None)
+    return f"/{path}" if path else ""
 
 
 def _with_path(mount: dict[str, Any], path: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from llmi_operator.status.addresses import list_addresses
 from llmi_operator.status.conditions import make_conditions
 from llmi_operator.status.cost import compute_cost, lacks_nodes
 from llmi_operator.status.finding import Finding, Outlook, write_sentence
+from llmi_operator.status.fitting import warn_before_scheduling
 from llmi_operator.status.pods import Situation
 from llmi_operator.status.reports import find_fetch_report, read_fetch
 from llmi_operator.status.rollout import compute_rollout, describe_outage
@@ -56,7 +57,8 @@ def compute_status(
     was = was_serving(previous, resource.generation)
     observed = bridge(observed, was=was)
     pin = _find_pin(resource, observed, previous)
-    situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin, rollout=decision)
+    fit = warn_before_scheduling(resource, observed, previous)
+    situation = Situation(resource=resource, defaults=defaults, now=observed.now, pin=pin, rollout=decision, fit=fit)
     finding = compute_finding(observed, situation)
     deployment = observed.deployment
     ready = deployment.ready if deployment else 0
@@ -88,7 +90,7 @@ def compute_status(
         model=_describe_model(resource, observed, pin),
         engine=EngineStatus(name=resource.spec.engine.name, image=choose_image(resource, defaults)),
         startup=startup,
-        memory=compute_memory(observed, previous),
+        memory=compute_memory(resource, observed, previous),
         scaling=compute_scaling(resource, observed, previous),
         cost=compute_cost(resource, observed, previous),
         rollout=rollout,

@@ -4,13 +4,13 @@ from dataclasses import replace
 from decimal import Decimal
 
 from llmi_api.v1alpha1 import LLMInferenceSpec, LLMInferenceStatus, Reason
-from llmi_operator.observed import BudgetState, Capacity, Needs, Observed, Pricing
+from llmi_operator.observed import BudgetState, Capacity, Observed, Pricing
 from llmi_operator.parse import Resource
 from llmi_operator.plan.pod import build_pod_template
 from llmi_operator.plan.quantity import parse_quantity
 from llmi_operator.prices import PriceList
 from llmi_operator.settings import ServerDefaults
-from llmi_operator.status.capacity import compute_requests, read_places, read_tolerations, survey
+from llmi_operator.status.capacity import read_needs, survey
 from llmi_operator.status.cost import GRANT, Charge, charge, write_hour
 from llmi_operator.status.finding import Finding, Outlook
 
@@ -85,12 +85,7 @@ def _find_price(
     if pricing.denied:
         return Charge(None, f"{GRANT[:1].lower()}{GRANT[1:]}")
     pod = build_pod_template(resource, defaults)["spec"]
-    needs = Needs(
-        requests=compute_requests(pod),
-        selector=pod.get("nodeSelector") or {},
-        tolerations=read_tolerations(pod),
-        places=read_places(pod),
-    )
+    needs = read_needs(pod)
     empty = survey(Capacity(tuple(pricing.nodes.values()), {}), needs).nodes
     # A node that does not say how much it has of something may have enough.
     usable = [node for node, item in empty if item.cause == "fits" or (item.cause in _ROOM and not item.total)]

@@ -111,6 +111,16 @@ def compute_requests(spec: Mapping[str, Any]) -> dict[str, Decimal]:
     return {name: max(total.get(name, Decimal(0)), largest.get(name, Decimal(0))) for name in {*total, *largest}}
 
 
+def read_needs(spec: Mapping[str, Any]) -> Needs:
+    """What a pod asks of a node."""
+    return Needs(
+        requests=compute_requests(spec),
+        selector=spec.get("nodeSelector") or {},
+        tolerations=read_tolerations(spec),
+        places=read_places(spec),
+    )
+
+
 def read_tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
     """The tolerations of a pod."""
     return tuple(

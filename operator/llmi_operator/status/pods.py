@@ -38,6 +38,7 @@ class Situation:
         rollout: How replicas are replaced.
         leaving: A replica is being stopped, so that its room comes free.
         older: Replicas of an older version are there.
+        fit: A sentence, where the model will not fit into any accelerator that a replica could get.
     """
 
     resource: Resource
@@ -49,6 +50,7 @@ class Situation:
     rollout: RolloutDecision | None = None
     leaving: bool = False
     older: bool = False
+    fit: str = ""
 
 
 Check = Callable[[PodState, Situation], Finding | None]
@@ -144,6 +146,7 @@ def check_unschedulable(pod: PodState, situation: Situation) -> Finding | None:
         capacity=situation.capacity,
         denied=situation.capacity_denied,
     )
+    finding = replace(finding, sentence=f"{finding.sentence} {situation.fit}".rstrip())
     if not (situation.older and situation.resource.spec.rollout.mode is RolloutMode.SURGE):
         return finding
     return replace(finding, sentence=f"{finding.sentence} With spec.rollout.mode Auto, an old replica makes room.")

@@ -15,7 +15,7 @@ from llmi_operator.status.attention import is_waiting
 from llmi_operator.status.blindness import find_blindness
 from llmi_operator.status.budget import find_budget_notice
 from llmi_operator.status.finding import Finding, Outlook, quote_words
-from llmi_operator.status.fitting import warn_of_memory
+from llmi_operator.status.fitting import find_devices, refuse_weights, warn_of_memory
 from llmi_operator.status.images import find_pull
 from llmi_operator.status.pods import Situation, find_pod_fault
 from llmi_operator.status.progress import describe_amount, describe_progress, describe_rate
@@ -26,6 +26,8 @@ BREAKDOWN = 500
 PROGRESS_RECHECK_SECONDS = 5
 """How often a replica that fetches or loads is asked how far it is, and the status written at most."""
 WAITING_RECHECK_SECONDS = 6
+HELD_RECHECK_SECONDS = 60
+"""Nothing tells us of a new node."""
 SHORT_COMMIT = 12
 _API_FIELDS = {
     "PodMonitor": "set spec.observability.metrics.podMonitor to false",
@@ -114,6 +116,13 @@ def rule_no_device_claims(observed: Observed, _: Situation) -> Finding | None:
         "Kubernetes 1.34 or newer, or set spec.accelerator.resource and count in place of spec.accelerator.dra.",
         Outlook.FAULT,
     )
+
+
+def rule_held(observed: Observed, _: Situation) -> Finding | None:
+    """A new version is not begun, because its weights are more than its accelerators have."""
+    if not observed.held:
+        return None
+    return Finding(Reason.OUT_OF_MEMORY, observed.held, Outlook.STALLED, recheck_seconds=HELD_RECHECK_SECONDS)
 
 
 def rule_scaled_to_zero(observed: Observed, situation: Situation) -> Finding | None:
@@ -246,11 +255,16 @@ def rule_downloading(observed: Observed, situation: Situation) -> Finding | None
     if not fetching:
         return None
     model = describe_source(situation.resource.spec.model)
-    report = next((pod.report for pod in fetching if pod.report and pod.report.stage is Stage.FETCHING), None)
+    pod = next((pod for pod in fetching if pod.report and pod.report.stage is Stage.FETCHING), fetching[0])
+    report = pod.report if pod.report and pod.report.stage is Stage.FETCHING else None
+    devices = find_devices(situation.resource, pod, observed.nodes)
+    hopeless = refuse_weights(situation.resource, report.weights_by_precision if report else {}, devices)
+    if hopeless:
+        return Finding(Reason.OUT_OF_MEMORY, hopeless, Outlook.STALLED, recheck_seconds=PROGRESS_RECHECK_SECONDS)
     words = describe_amount(report) if report else ""
     if report and words and report.bytes_per_second:
         words += f" at {describe_rate(report.bytes_per_second)}"
-    warning = warn_of_memory(report, situation.resource, situation.defaults) if report else ""
+    warning = warn_of_memory(report, situation.resource, situation.defaults, devices) if report else ""
     return Finding(
         Reason.DOWNLOADING,
         f"Downloading {model}{f': {words}' if words else ''}. {warning}".rstrip(),
@@ -298,6 +312,7 @@ RULES: tuple[Rule, ...] = (
     rule_foreign,
     rule_refused,
     rule_no_device_claims,
+    rule_held,
     rule_scaled_to_zero,
     rule_serving,
     rule_pods,

@@ -20,7 +20,7 @@ def is_serving(observed: Observed, spec: LLMInferenceSpec, *, was: bool) -> bool
     deployment = observed.deployment
     # What may not be listed is bad for us; what serves goes on serving.
     refused = any(not item.missing_api and item.verb != "list" for item in observed.refusals)
-    stopped = observed.deleting or observed.behind or refused
+    stopped = observed.deleting or observed.behind or bool(observed.held) or refused
     if deployment is None or stopped:
         return False
     if spec.autoscaling is None:

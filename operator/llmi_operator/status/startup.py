@@ -6,6 +6,8 @@ from datetime import datetime
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory, StartupStatus
 from llmi_operator.observed import ContainerState, Observed, PodState
+from llmi_operator.parse import Resource
+from llmi_operator.status.fitting import find_devices
 from llmi_operator.status.progress import describe_rate, describe_seconds
 from llmi_operator.status.reports import read_failure, read_fetch
 
@@ -39,11 +41,19 @@ def compute_startup(observed: Observed, previous: LLMInferenceStatus) -> Startup
     )
 
 
-def compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemoryStatus | None:
+def compute_memory(resource: Resource, observed: Observed, previous: LLMInferenceStatus) -> MemoryStatus | None:
     """What the newest replica had used when its start was over; taken once, because a status must come to rest.
 
     Before anything was measured, and when a model was refused, it is what the files' headers told.
     """
+    memory, pod = _compute_memory(observed, previous), find_newest(observed)
+    if memory is None or (resource.spec.accelerator is not None and (observed.nodes is None or pod is None)):
+        return memory
+    devices = find_devices(resource, pod, observed.nodes) if pod is not None else None
+    return memory.model_copy(update={"device": devices.describe() if devices else None})
+
+
+def _compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemoryStatus | None:
     pod = find_newest(observed)
     report = pod.report if pod else None
     told = pod is not None and previous.startup is not None and _is_told(previous.startup, pod)
@@ -52,8 +62,11 @@ def compute_memory(observed: Observed, previous: LLMInferenceStatus) -> MemorySt
     if report is None or report.stage is not Stage.READY:
         return _foresee_memory(pod, previous.memory)
     return MemoryStatus(
+        model=pod.model or None,
         predicted_bytes=_round(report.predicted_memory_bytes),
         by_precision=_read_precisions(report.predicted_by_precision),
+        weights=_read_precisions(report.weights_by_precision) or _keep_weights(pod, previous.memory),
+        device=_keep_device(previous.memory),
         measured_bytes=_round(report.measured_memory_bytes),
     )
 
@@ -63,13 +76,31 @@ def _foresee_memory(pod: PodState, before: MemoryStatus | None) -> MemoryStatus 
     failures = [read_failure(item.failure) for item in pod.containers if item.failure]
     refused = next((item.predicted_by_precision for item in failures if item and item.predicted_by_precision), None)
     if refused is not None:
-        return MemoryStatus(by_precision=_read_precisions(refused))
-    if pod.report is None or not pod.report.predicted_by_precision or (before and before.measured_bytes is not None):
+        return MemoryStatus(
+            model=pod.model or None,
+            by_precision=_read_precisions(refused),
+            weights=_keep_weights(pod, before),
+            device=_keep_device(before),
+        )
+    measured = before is not None and before.measured_bytes is not None and before.model in {None, pod.model}
+    if pod.report is None or not pod.report.predicted_by_precision or measured:
         return before
     return MemoryStatus(
+        model=pod.model or None,
         predicted_bytes=_round(pod.report.predicted_memory_bytes),
         by_precision=_read_precisions(pod.report.predicted_by_precision),
+        weights=_read_precisions(pod.report.weights_by_precision) or _keep_weights(pod, before),
+        device=_keep_device(before),
     )
+
+
+def _keep_weights(pod: PodState, before: MemoryStatus | None) -> PrecisionMemory | None:
+    """What was told of these very files, by an image that tells more."""
+    return before.weights if before is not None and before.model is not None and before.model == pod.model else None
+
+
+def _keep_device(before: MemoryStatus | None) -> str | None:
+    return before.device if before is not None else None
 
 
 def choose_whom_to_ask(observed: Observed, previous: LLMInferenceStatus) -> PodState | None:

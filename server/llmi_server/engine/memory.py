@@ -17,7 +17,11 @@ def refuse_if_too_large(
     """
     choices = tuple(dict.fromkeys((*needs.choices(on_gpu=on_gpu), precision)))
     expected = {one: needs.expected_bytes(one, on_gpu=on_gpu) for one in choices}
-    watcher.predict(memory_bytes=expected[precision], by_precision={one.value: size for one, size in expected.items()})
+    watcher.predict(
+        memory_bytes=expected[precision],
+        by_precision={one.value: size for one, size in expected.items()},
+        weights={one.value: needs.weight_bytes(one) for one in choices},
+    )
     needed = needs.least_bytes(precision)
     if needed <= free:
         return

@@ -135,8 +135,14 @@ class LoadWatcher(Protocol):
         """Take note that a phase begins and the one before ended."""
         ...
 
-    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
-        """Take note of how much memory the model will take, and would take in each precision that it could have."""
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
+        """Take note of how much memory the model will take, and would take in each precision that it could have.
+
+        Args:
+            memory_bytes: What it will take.
+            by_precision: What it would take in each.
+            weights: Of that, the weights alone.
+        """
         ...
 
     def expect(self, total_bytes: int) -> None:

@@ -138,8 +138,8 @@ class EngineClient:
                     return loaded
                 case PhaseBegins(name):
                     watcher.enter_phase(name)
-                case MemoryPredicted(count, by_precision):
-                    watcher.predict(memory_bytes=count, by_precision=by_precision)
+                case MemoryPredicted(count, by_precision, weights):
+                    watcher.predict(memory_bytes=count, by_precision=by_precision, weights=weights)
                 case BytesExpected(count):
                     watcher.expect(count)
                 case BytesRead(count):

@@ -76,9 +76,9 @@ class Told:
         """Tell that a phase begins."""
         self.send(PhaseBegins(name))
 
-    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
         """Tell how much memory the model will take."""
-        self.send(MemoryPredicted(memory_bytes, dict(by_precision)))
+        self.send(MemoryPredicted(memory_bytes, dict(by_precision), dict(weights)))
 
     def expect(self, total_bytes: int) -> None:
         """Tell how many bytes are to be read."""

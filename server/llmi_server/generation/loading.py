@@ -82,7 +82,7 @@ class Unwatched:
     def enter_phase(self, name: str) -> None:
         """Ignore it."""
 
-    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
         """Ignore it."""
 
     def expect(self, total_bytes: int) -> None:

@@ -71,6 +71,7 @@ class MemoryPredicted:
 
     count: int
     by_precision: dict[str, int]
+    weights: dict[str, int]
 
 
 @dataclass(frozen=True)

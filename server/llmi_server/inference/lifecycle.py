@@ -52,6 +52,7 @@ class Lifecycle:
         self.phase_seconds: dict[str, float] = {}
         self.predicted_memory_bytes: int | None = None
         self.predicted_by_precision: dict[str, int] = {}
+        self.weights_by_precision: dict[str, int] = {}
         self.total_bytes: int | None = None
         self.done_bytes = 0
 
@@ -75,9 +76,10 @@ class Lifecycle:
         self.end_phase()
         self._phase, self._phase_began = name, time.monotonic()
 
-    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
         """Note how much memory the model will take, as its files tell."""
         self.predicted_memory_bytes, self.predicted_by_precision = memory_bytes, dict(by_precision)
+        self.weights_by_precision = dict(weights)
 
     def expect(self, total_bytes: int) -> None:
         """Note how many bytes of weights are to be read, which begins now."""
@@ -101,6 +103,7 @@ class Lifecycle:
             phase_seconds=dict(self.phase_seconds),
             predicted_memory_bytes=self.predicted_memory_bytes,
             predicted_by_precision=self.predicted_by_precision,
+            weights_by_precision=self.weights_by_precision,
             measured_memory_bytes=self.measured_memory_bytes(),
             device=facts and facts.device,
             precision=facts and facts.precision,

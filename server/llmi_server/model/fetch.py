@@ -12,7 +12,7 @@ from pathlib import Path
 from llmi_api.failure import FailureCode, FetchReport
 from llmi_server.errors import StartupError
 from llmi_server.logs import facts
-from llmi_server.machine import may_have_gpu, memory_limit_bytes
+from llmi_server.machine import has_device_driver, may_have_gpu, memory_limit_bytes
 from llmi_server.model.cache import (
     cache_folder,
     clear,
@@ -23,7 +23,7 @@ from llmi_server.model.cache import (
 )
 from llmi_server.model.download import Download, digest_of
 from llmi_server.model.folder_lock import FolderLock
-from llmi_server.model.foresight import foresee, least_by_precision, refuse_if_hopeless
+from llmi_server.model.foresight import foresee, least_by_precision, refuse_if_hopeless, weights_by_precision
 from llmi_server.model.hub import (
     DEFAULT_ENDPOINT,
     DEFAULT_REVISION,
@@ -217,9 +217,10 @@ class _Fetching:
         if needs is None:
             _log().info("Unknown what memory the model takes, until it is loaded")
             return
-        with_gpu, limit = may_have_gpu(), memory_limit_bytes()
+        # Another engine's image may have what computes on a device, and this one fetches for it.
+        with_gpu, limit = may_have_gpu() or has_device_driver(), memory_limit_bytes()
         least = least_by_precision(needs, may_have_gpu=with_gpu)
-        self.progress.predict(least)
+        self.progress.predict(least, weights_by_precision(needs, may_have_gpu=with_gpu))
         sizes = {f"{name}_mib": size // _MIB for name, size in least.items()}
         facts_of_memory = facts(parameters=count_numbers(needs.tensors), limit_mib=limit // _MIB, **sizes)
         if with_gpu or not self.settings.check_memory:

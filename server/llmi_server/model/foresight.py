@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from llmi_api.failure import FailureCode
-from llmi_api.launch import Task
+from llmi_api.launch import Precision, Task
 from llmi_server.errors import StartupError
 from llmi_server.model.fitness import tasks_of
 from llmi_server.model.hub import RemoteFile
@@ -55,8 +55,13 @@ def foresee(files: Sequence[RemoteFile], read_start: ReadStart, *, connections: 
 
 def least_by_precision(needs: MemoryNeeds, *, may_have_gpu: bool) -> dict[str, int]:
     """Return what the model cannot do without in every precision that it could have."""
-    choices = dict.fromkeys((*needs.choices(on_gpu=False), *(needs.choices(on_gpu=True) if may_have_gpu else ())))
-    return {one.value: needs.least_bytes(one) for one in choices}
+    return {one.value: needs.least_bytes(one) for one in _choices(needs, may_have_gpu=may_have_gpu)}
+
+
+def weights_by_precision(needs: MemoryNeeds, *, may_have_gpu: bool) -> dict[str, int]:
+    """Return what of that its weights take, without a head that may be left out."""
+    core = _without_heads(needs)
+    return {one.value: core.weight_bytes(one) for one in _choices(needs, may_have_gpu=may_have_gpu)}
 
 
 def refuse_if_hopeless(needs: MemoryNeeds, *, limit: int) -> None:
@@ -65,7 +70,7 @@ def refuse_if_hopeless(needs: MemoryNeeds, *, limit: int) -> None:
     Raises:
         StartupError: They do in every precision, with the numbers.
     """
-    core = replace(needs, tensors=tuple(tensor for tensor in needs.tensors if not _HEAD.match(tensor.name)))
+    core = _without_heads(needs)
     choices = needs.choices(on_gpu=False)
     smallest = min(choices, key=core.weight_bytes)
     weights = core.weight_bytes(smallest)
@@ -79,6 +84,14 @@ def refuse_if_hopeless(needs: MemoryNeeds, *, limit: int) -> None:
         next_step=f"Raise spec.resources.limits.memory to {wanted} (spec.engine.precision), or choose a smaller model.",
         by_precision=least_by_precision(needs, may_have_gpu=False),
     )
+
+
+def _choices(needs: MemoryNeeds, *, may_have_gpu: bool) -> list[Precision]:
+    return list(dict.fromkeys((*needs.choices(on_gpu=False), *(needs.choices(on_gpu=True) if may_have_gpu else ()))))
+
+
+def _without_heads(needs: MemoryNeeds) -> MemoryNeeds:
+    return replace(needs, tensors=tuple(tensor for tensor in needs.tensors if not _HEAD.match(tensor.name)))
 
 
 def _read_header(file: RemoteFile, read_start: ReadStart) -> list[Tensor]:

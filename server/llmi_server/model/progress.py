@@ -28,6 +28,7 @@ class Progress:
         self._total: int | None = None
         self._done = 0
         self._by_precision: dict[str, int] = {}
+        self._weights: dict[str, int] = {}
         self.received_bytes = 0
 
     def enter(self, phase: str) -> None:
@@ -36,10 +37,10 @@ class Progress:
             self._phase_seconds[self._phase] = round(time.monotonic() - self._phase_began, 3)
             self._phase, self._phase_began = phase, time.monotonic()
 
-    def predict(self, by_precision: Mapping[str, int]) -> None:
-        """Note what memory the model will take in each precision."""
+    def predict(self, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
+        """Note what memory the model will take in each precision, and its weights of that."""
         with self._lock:
-            self._by_precision = dict(by_precision)
+            self._by_precision, self._weights = dict(by_precision), dict(weights)
 
     def expect(self, total_bytes: int) -> None:
         """Note how much there is to fetch, which begins now."""
@@ -85,6 +86,7 @@ class Progress:
                 bytes_per_second=round(self._rate()) if counting else None,
                 phase_seconds=dict(self._phase_seconds),
                 predicted_by_precision=self._by_precision,
+                weights_by_precision=self._weights,
             )
 
     def describe(self) -> dict[str, object]:

@@ -4,9 +4,12 @@ from llmi_api.failure import Failure, FailureCode
 from llmi_api.readiness import ReadinessReport, Stage
 from llmi_api.v1alpha1 import LLMInferenceStatus, MemoryStatus, PrecisionMemory
 from llmi_operator.status.startup import choose_whom_to_ask, compute_memory, compute_startup
+from llmi_testing.inference import make_resource
 from llmi_testing.observations import ago, condition, container, end, fetched, observed, pod, ready_pod, running
+from llmi_testing.situations import gpus, node
 
 NOTHING = LLMInferenceStatus()
+BERT = make_resource()
 PHASES = {"imports": 2.0, "weights": 3.5, "warm-up": 1.0}
 DONE = ReadinessReport(
     stage=Stage.READY,
@@ -20,9 +23,9 @@ DONE = ReadinessReport(
 LOADING = ReadinessReport(stage=Stage.LOADING, phase="weights", phase_seconds={"imports": 2.0})
 
 
-def told(*pods, previous=NOTHING):
-    seen = observed(*pods)
-    update = {"startup": compute_startup(seen, previous), "memory": compute_memory(seen, previous)}
+def told(*pods, previous=NOTHING, resource=BERT, nodes=None):
+    seen = observed(*pods, nodes=nodes)
+    update = {"startup": compute_startup(seen, previous), "memory": compute_memory(resource, seen, previous)}
     return previous.model_copy(update=update)
 
 
@@ -126,3 +129,37 @@ def test_what_a_refused_model_takes_is_told():
     left = Failure(code=FailureCode.OUT_OF_MEMORY, message="m.", next="n.", predicted_by_precision=FORESEEN)
     refused = pod("new", fetch=container("fetch", terminated=end(78, left.model_dump_json())))
     assert told(refused, previous=told(ready_pod(report=DONE))).memory == MemoryStatus(by_precision=PREDICTED)
+
+
+TOLD = FETCHING.model_copy(update={"weights_by_precision": {"bfloat16": 2**29}})
+WEIGHTS = PrecisionMemory(bfloat16=2**29)
+
+
+def test_the_weights_stand_beside_what_they_are_of():
+    memory = told(pod(fetch=running("fetch"), report=TOLD, model="a/b@main")).memory
+    assert (memory.model, memory.weights) == ("a/b@main", WEIGHTS)
+    # A server that does not tell of weights takes nothing away that was told of the same files.
+    told_less = told(
+        pod(server=running(), report=FETCHING, model="a/b@main"), previous=NOTHING.model_copy(update={"memory": memory})
+    )
+    assert told_less.memory.weights == WEIGHTS
+
+
+def test_of_other_files_neither_weights_nor_measurements_stay():
+    first = told(
+        ready_pod(report=DONE.model_copy(update={"weights_by_precision": {"bfloat16": 2**29}}), model="a/b@main")
+    )
+    assert first.memory.weights == WEIGHTS
+    begun = pod("new", fetch=running("fetch"), report=FETCHING, created_at=ago(0), model="a/b@v2")
+    assert told(begun, previous=first).memory == MemoryStatus(model="a/b@v2", by_precision=PREDICTED)
+
+
+def test_the_memory_of_its_accelerators_is_told_where_the_nodes_are_known_and_stays_when_they_are_looked_at_no_more():
+    on_gpu = make_resource(accelerator={})
+    known = (node("a", more=gpus(1), labels={"nvidia.com/gpu.product": "NVIDIA-L4", "nvidia.com/gpu.memory": "23034"}),)
+    begun = pod(fetch=running("fetch"), report=TOLD, model="a/b@main", node="a")
+    first = told(begun, resource=on_gpu, nodes=known)
+    assert first.memory.device == "1 x NVIDIA-L4 with 23034 MiB (nvidia.com/gpu.memory)"
+    assert told(begun, previous=first, resource=on_gpu).memory.device == first.memory.device
+    assert told(begun, previous=first, resource=on_gpu, nodes=()).memory.device is None
+    assert told(begun, previous=first).memory.device is None, "it has none any more"

@@ -9,6 +9,9 @@ from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_server.model import fetch as fetching
 from llmi_server.model.fetch import fetch
+from llmi_server.model.foresight import weights_by_precision
+from llmi_server.model.memory import Computing, MemoryNeeds
+from llmi_server.model.weights import Tensor
 from llmi_server.settings import FetchSettings
 from llmi_testing.hub import Behaviour, running_hub
 
@@ -43,6 +46,7 @@ def root(tmp_path):
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch):
     monkeypatch.setattr(fetching, "may_have_gpu", lambda: False)
+    monkeypatch.setattr(fetching, "has_device_driver", lambda: False)
 
 
 def limit(monkeypatch, size):
@@ -100,6 +104,22 @@ def test_where_a_gpu_may_compute_nothing_is_refused(root, tmp_path, monkeypatch)
     monkeypatch.setattr(fetching, "may_have_gpu", lambda: True)
     with running_hub(root) as hub:
         fetch(settings(hub, tmp_path))
+
+
+def test_on_a_machine_with_devices_nothing_is_refused_because_another_image_may_compute_there(
+    root, tmp_path, monkeypatch
+):
+    limit(monkeypatch, 1)
+    monkeypatch.setattr(fetching, "has_device_driver", lambda: True)
+    with running_hub(root) as hub:
+        fetch(settings(hub, tmp_path))
+
+
+def test_the_weights_are_told_without_a_head_that_may_be_left_out():
+    tensors = tuple(Tensor(name, "F32", tuple(shape)) for name, shape in (TABLE | LAYER | HEAD).items())
+    weights = weights_by_precision(MemoryNeeds(tensors=tensors, computing=Computing.OWN), may_have_gpu=True)
+    numbers = 3000 * 256 + 4096 * 256
+    assert (weights["float32"], weights["bfloat16"], weights["float16"]) == (4 * numbers, 2 * numbers, 2 * numbers)
 
 
 def test_a_fetch_for_elsewhere_refuses_nothing(root, tmp_path, monkeypatch):

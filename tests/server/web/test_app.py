@@ -155,7 +155,9 @@ def test_ready_says_what_was_used_since_requests_are_taken(server):
 def test_while_the_weights_are_read_ready_says_how_far_it_is():
     with running_server(load=False) as server:
         server.lifecycle.enter_phase("weights")
-        server.lifecycle.predict(memory_bytes=5000, by_precision={"float32": 5000, "bfloat16": 2500})
+        server.lifecycle.predict(
+            memory_bytes=5000, by_precision={"float32": 5000, "bfloat16": 2500}, weights={"float32": 4000}
+        )
         server.lifecycle.expect(1000)
         server.lifecycle.read(300)
         answer = server.http.get("/readyz")
@@ -165,6 +167,7 @@ def test_while_the_weights_are_read_ready_says_how_far_it_is():
         assert (report.stage, report.phase) == (Stage.LOADING, "weights")
         assert (report.done_bytes, report.total_bytes, report.predicted_memory_bytes) == (300, 1000, 5000)
         assert report.predicted_by_precision == {"float32": 5000, "bfloat16": 2500}
+        assert report.weights_by_precision == {"float32": 4000}
         assert report.bytes_per_second > 0
         assert report.usage is None
 

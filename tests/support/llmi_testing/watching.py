@@ -15,8 +15,8 @@ class Watching:
     def enter_phase(self, name: str) -> None:
         self.phases.append(name)
 
-    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int]) -> None:
-        self.predicted, self.by_precision = memory_bytes, dict(by_precision)
+    def predict(self, *, memory_bytes: int, by_precision: Mapping[str, int], weights: Mapping[str, int]) -> None:
+        self.predicted, self.by_precision, self.weights = memory_bytes, dict(by_precision), dict(weights)
 
     def expect(self, total_bytes: int) -> None:
         self.expected = total_bytes
