@@ -22,6 +22,7 @@ HELM_VERSIONS = {3: "3.22.0", 4: "4.3.1"}  # likewise: hack/tools/helm/go.mod
 HELM_KUBERNETES_MINOR = 37
 STATE_METRICS_VERSION = "2.18.0"  # likewise: hack/tools/monitoring/go.mod
 PROMETHEUS_VERSION = "3.13.0"  # likewise, as v0.313.0
+DRA_DRIVER_VERSION = "0.4.0"  # likewise: hack/tools/dra/go.mod
 KEDA_MODULE = "github.com/kedacore/keda/v2"
 PROMETHEUS_OPERATOR_MODULE = "github.com/prometheus-operator/prometheus-operator"
 JAEGER_MODULE = "github.com/jaegertracing/jaeger"
@@ -238,6 +239,18 @@ def keda() -> Programs:
         ("./cmd/operator",),
         ld_flags="-s -w",
         within=KEDA_MODULE,
+    )
+
+
+def dra_driver() -> Programs:
+    """A driver for claims of devices that do not exist, which the long tests run: it takes 3 minutes on two cores."""
+    module = TOOLS_DIR / "dra"
+    return Programs(
+        Artifact("dra-driver", key_of(module)),
+        f"building the DRA driver {DRA_DRIVER_VERSION}",
+        module,
+        ("sigs.k8s.io/dra-example-driver/cmd/dra-example-kubeletplugin",),
+        ld_flags="-s -w",
     )
 
 

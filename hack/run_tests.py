@@ -114,7 +114,7 @@ def _prepare(tier: str) -> None:
     if tier in {"faults", "soak"}:
         _build(gobuild.kubernetes())
     if tier == "soak":
-        _build(gobuild.keda())
+        _build(gobuild.keda(), gobuild.dra_driver())
     if tier == "apiserver":
         if monitoring.is_to_be_had():  # where it is not, only the tests of alerts are left out, and say so
             run_steps([monitoring.step()])
