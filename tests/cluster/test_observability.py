@@ -109,12 +109,14 @@ def test_every_target_is_found_and_answers_and_every_number_of_a_model_under_loa
 
 
 def test_an_alert_comes_with_its_fault_and_goes_with_it(prometheus, crashing, shared):
-    for name in ("LLMInferenceCrashLoop", "LLMInferenceNotReady"):
+    names = ("LLMInferenceCrashLoop", "LLMInferenceNotReady")
+    for name in names:
         (alert,) = eventually(lambda: prometheus.firing(alertname=name, **crashing), f"{name} fires")  # noqa: B023
         assert shared.namespace in alert["annotations"]["summary"]
     shared.patch("crashing", engine=None)
     shared.wait_ready("crashing")
-    eventually(lambda: not prometheus.firing(alertname="LLMInferenceNotReady", **crashing), "it is ready again")
+    for name in names:
+        eventually(lambda: not prometheus.firing(alertname=name, **crashing), f"{name} is over")  # noqa: B023
 
 
 def targets(prometheus):
