@@ -16,6 +16,8 @@ from llmi_api.failure import EXIT_CODES, FailureCode
 from llmi_api.launch import Device, Precision, Task, short_name
 from llmi_api.metric_names import RUNNING_METRIC
 from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.settings import TritonSettings
+from llmi_server.triton.watch import child_environment
 from llmi_testing.eventually import eventually
 from llmi_testing.models import small_model, tiny_bert
 from llmi_testing.otlp_receiver import attributes, receiving_soon
@@ -91,6 +93,14 @@ def test_a_callers_trace_goes_on_through_triton_down_to_the_batch(masks, collect
     assert batch.parent_span_id == inference.span_id
     assert attributes(inference.attributes)["gen_ai.usage.input_tokens"] > 0
     assert {one["service.name"] for one in collector.resources} == {"llminference-server"}
+
+
+@pytest.mark.parametrize(("sampler", "followed"), [("traceidratio", True), ("never", False)])
+def test_the_back_end_keeps_the_traces_that_triton_keeps_and_a_wrong_variable_reaches_it(sampler, followed, tmp_path):
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": sampler}
+    settings = TritonSettings(model_name=NAME, task=Task.FILL_MASK)
+    found = child_environment(given, settings, tmp_path / "socket")
+    assert found["OTEL_TRACES_SAMPLER"] == ("parentbased_always_off" if followed else sampler)
 
 
 def test_bad_input_is_a_400_that_says_why_and_fails_no_request_beside_it(masks):
