@@ -26,6 +26,14 @@ def node(kubectl, server_image, tmp_path_factory):
     kubectl("delete", "namespace", equipment.namespace, "--wait=false")
 
 
+@pytest.fixture
+def cluster(cluster, node):
+    """The test's namespace, left without claims: the kubelet could not give back a device whose driver is gone."""
+    yield cluster
+    cluster("delete", "llmi", "--all")
+    eventually(lambda: not cluster.objects("resourceclaims") and not cluster.objects("pods"))
+
+
 def allocated(cluster):
     """The devices of the claims that the scheduler has allocated, by claim."""
     found = {}
@@ -68,7 +76,7 @@ def test_a_replica_gets_its_devices_hands_them_to_its_successor_and_leaves_no_cl
     eventually(lambda: not allocated(cluster) and not names(cluster))
 
 
-def test_a_replica_that_finds_every_device_taken_waits_and_says_so(cluster, node):
+def test_a_replica_that_finds_every_device_taken_waits_and_says_so(cluster):
     cluster.apply("taker", accelerator=BOTH)
     cluster.wait_ready("taker")
     cluster.apply("bert", accelerator=CLAIM)
