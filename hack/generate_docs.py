@@ -81,7 +81,8 @@ For what all three do, a client that speaks KServe's open inference protocol (Tr
 `engine.name`: the route, the names of inputs and outputs, their shapes, the parameters of the task and the shape of
 errors are the same. It calls a model by its name without the owner (`bert-large-uncased` for
 `google-bert/bert-large-uncased`; the resource's name where the model is a claim or an image) and sends texts as
-[texts, 1]. [The server's page](server.md#tasks) describes them.
+[texts, 1]. [The server's page](server.md#tasks) describes them. `make test-engines` leads
+[one example](../examples/one-line.yaml) from engine to engine and back in this way, under load, and loses no request.
 
 {{tasks}}
 {{facts}}
@@ -90,9 +91,9 @@ errors are the same. It calls a model by its name without the owner (`bert-large
 The operator starts vLLM's OpenAI server offline on the files that the download brought, with flags from the common
 fields: `limits.maxInputTokens` and `maxOutputTokens` together are `--max-model-len` (an answer is cut at
 `maxOutputTokens`), `limits.maxQueuedRequests` is `--max-num-queued-reqs` and bounds what waits and runs (one more
-is refused with 503 and Retry-After), `limits.maxBatchTokens` is `--max-num-batched-tokens`, `accelerator.count` is
-`--tensor-parallel-size`. `engine.args` follow them, for what no field offers. Flags that other fields set, and
-`--trust-remote-code`, are refused.
+is refused with 503 and Retry-After; each text of a request counts, unlike on the other engines),
+`limits.maxBatchTokens` is `--max-num-batched-tokens`, `accelerator.count` is `--tensor-parallel-size`. `engine.args`
+follow them, for what no field offers. Flags that other fields set, and `--trust-remote-code`, are refused.
 
 On a CPU a quarter of the replica's memory holds keys and values, unless `--kv-cache-memory-bytes` is among
 `engine.args`; vLLM by itself would go by the memory of the whole node. It makes as many threads as

@@ -51,7 +51,7 @@ TIERS = {
     "cluster": ("tests/cluster",),
     "gpu": ("tests/gpu",),
     "telemetry": ("tests/telemetry",),
-    "engines": ("tests/operator/plan/engines", "tests/cluster/test_vllm.py"),
+    "engines": ("tests/operator/plan/engines", "tests/cluster/test_vllm.py", "tests/cluster/test_engines.py"),
     "soak": ("tests",),
 }
 NO_TESTS = 5

@@ -1,7 +1,6 @@
 """Models behind Triton, asked by Triton's own client; one whose back end dies; the way there and back under load."""
 
 import json
-import subprocess
 from contextlib import contextmanager
 
 import numpy as np
@@ -29,16 +28,11 @@ def served(shared):
 @contextmanager
 def forwarded(cluster, name):
     """Triton's client, through the Service; so many requests at once that a batch has company."""
-    kubectl = [str(cluster.kubectl.program), "--kubeconfig", str(cluster.kubectl.kubeconfig), "-n", cluster.namespace]
-    words = [*kubectl, "port-forward", f"service/{name}", ":80", "--address=127.0.0.1"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline()
-            address = "127.0.0.1:" + line.partition("127.0.0.1:")[2].split()[0]
-            with client.InferenceServerClient(address, concurrency=AT_ONCE) as triton:
-                yield triton
-        finally:
-            process.terminate()
+    with (
+        cluster.forwarded(name) as address,
+        client.InferenceServerClient(address, concurrency=AT_ONCE) as triton,
+    ):
+        yield triton
 
 
 def texts_of(*texts):

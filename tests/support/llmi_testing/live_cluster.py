@@ -183,6 +183,19 @@ class LiveCluster:
         self("apply", "-f", "-", stdin=json.dumps(pod))
 
     @contextmanager
+    def forwarded(self, name: str) -> Iterator[str]:
+        """Host and port on this machine that lead to a Service, for clients that run here."""
+        kubectl = [str(self.kubectl.program), "--kubeconfig", str(self.kubectl.kubeconfig), "-n", self.namespace]
+        words = [*kubectl, "port-forward", f"service/{name}", ":80", "--address=127.0.0.1"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout
+                line = process.stdout.readline()
+                yield "127.0.0.1:" + line.partition("127.0.0.1:")[2].split()[0]
+            finally:
+                process.terminate()
+
+    @contextmanager
     def load(self, url: str, *, rate: float, body: Any, at_once: int = 200) -> Iterator["Load"]:
         """Send requests at a steady rate from a pod while the block runs, but no more than so many at once."""
         name = f"load-{secrets.token_hex(3)}"
