@@ -1,13 +1,16 @@
 """Models behind Triton, asked by Triton's own client; one whose back end dies; the way there and back under load."""
 
 import json
+import subprocess
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import tritonclient.http as client
 
+import kind_cluster
 from llmi_testing.live_cluster import MINILM, eventually
+from llmi_testing.triton_models import write_doubling
 
 TRITON = {"name": "triton"}
 TEXT = "The capital of France is [MASK]."
@@ -23,6 +26,33 @@ def served(shared):
     shared.apply("masks")
     shared.wait_ready("vectors", 300)
     return shared
+
+
+@pytest.fixture
+def claim(kubectl, shared, tmp_path):
+    """A claim of a user's with a model repository in a folder, on one of the nodes."""
+    node, name = kind_cluster.workers()[0].name, f"models-{shared.namespace}"
+    write_doubling(tmp_path / "triton")
+    place = f"/var/lib/llmi-test/{name}"
+    subprocess.run(["docker", "exec", node, "mkdir", "-p", place], check=True)
+    subprocess.run(["docker", "cp", f"{tmp_path}/triton", f"{node}:{place}"], check=True, capture_output=True)
+    asked = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name}
+    there = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    volume = {
+        "accessModes": asked["accessModes"],
+        "capacity": {"storage": "1Mi"},
+        "hostPath": {"path": place},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [there]}},
+    }
+    claim = {**asked, "resources": {"requests": {"storage": "1Mi"}}}
+    objects = [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim},
+    ]
+    shared("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
+    yield "models"
+    kubectl("delete", "persistentvolume", name, "--wait=false")
+    subprocess.run(["docker", "exec", node, "rm", "-r", place], check=True)
 
 
 @contextmanager
@@ -102,6 +132,15 @@ def test_a_replica_whose_back_end_dies_is_unready_and_started_anew(served):
     served.wait_ready("vectors")
     with forwarded(served, "vectors") as triton:
         assert embed(triton, "a cat").shape == (1, 384)
+
+
+def test_a_model_repository_on_a_claim_is_served_as_it_is(shared, claim):
+    shared.apply("own", engine=TRITON, task="embeddings", model={"claim": {"name": claim, "path": "triton"}})
+    shared.wait_ready("own")
+    tensor = client.InferInput("number", [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.float32([[2]]))
+    with forwarded(shared, "own") as triton:
+        assert triton.infer("doubling", [tensor]).as_numpy("double") == 4
 
 
 def test_one_line_changes_the_engine_there_and_back_and_no_request_is_lost(served):

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -22,49 +21,15 @@ from llmi_server.triton.repository import find_reason, is_repository, serve_repo
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_resource
 from llmi_testing.triton import running_triton, start_triton, stop
-
-CONFIG = """\
-backend: "python"
-max_batch_size: 8
-input [ { name: "number" data_type: TYPE_FP32 dims: [ 1 ] } ]
-output [ { name: "double" data_type: TYPE_FP32 dims: [ 1 ] } ]
-dynamic_batching { }
-"""
-MODEL = """\
-import time
-
-import triton_python_backend_utils as backend
-
-
-class TritonPythonModel:
-    def initialize(self, args):
-        family = backend.MetricFamily(name="llmi_requests_running", description="ours", kind=backend.MetricFamily.GAUGE)
-        self.family, self.running = family, family.Metric(labels={})
-
-    def execute(self, requests):
-        self.running.set(len(requests))
-        numbers = [backend.get_input_tensor_by_name(request, "number").as_numpy() for request in requests]
-        time.sleep(max(float(number.max()) for number in numbers) / 100)
-        answers = [backend.InferenceResponse([backend.Tensor("double", number * 2)]) for number in numbers]
-        self.running.set(0)
-        return answers
-"""
+from llmi_testing.triton_models import CONFIG, write_doubling
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A repository that nobody may write to, as a claim is mounted."""
     folder = tmp_path_factory.mktemp("repository")
-    write_model(folder, "doubling", CONFIG, MODEL)
+    write_doubling(folder)
     return folder
-
-
-def write_model(folder: Path, name: str, config: str, code: str) -> None:
-    version = folder / name / "1"
-    version.mkdir(parents=True)
-    (version / "model.py").write_text(code)
-    (version.parent / "config.pbtxt").write_text(config)
-    version.chmod(0o555)
 
 
 def double(address: str, number: float) -> float:
@@ -101,7 +66,7 @@ def test_a_stop_answers_what_was_accepted(folder, tmp_path):
 
 
 def test_a_model_that_triton_refuses_is_told_in_its_words(tmp_path):
-    write_model(tmp_path / "repository", "broken", CONFIG.replace("python", "onnxruntime"), MODEL)
+    write_doubling(tmp_path / "repository", "broken", config=CONFIG.replace("python", "onnxruntime"))
     triton = start_triton(tmp_path / "repository", Task.EMBEDDINGS, tmp_path)
     try:
         assert triton.process.wait(90) == EXIT_CODES[FailureCode.MODEL_INVALID], triton.log.read_text()[-3000:]
@@ -153,6 +118,6 @@ def test_what_the_operator_says_where_the_user_says_nothing_is_not_refused(folde
 def test_a_model_of_hugging_faces_is_no_repository_even_with_one_beside_it(tmp_path, folder):
     assert is_repository(folder)
     assert not is_repository(tmp_path)
-    write_model(tmp_path, "export", CONFIG, MODEL)
+    write_doubling(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert not is_repository(tmp_path)
