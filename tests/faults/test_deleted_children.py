@@ -62,7 +62,8 @@ def test_all_children_deleted_while_the_operator_is_down_come_back_after_its_sta
             process.kill()
             for kind, name in before:
                 api.delete(kind, namespace, name)
-            eventually(lambda: uids(api, resource) == {}, seconds=40)
+            # The claim goes only after the pods that use it.
+            eventually(lambda: uids(api, resource) == {}, seconds=120)
             began = time.monotonic()
             process.start()
             eventually(lambda: set(uids(api, resource)) == set(before), seconds=DOWN_SECONDS)

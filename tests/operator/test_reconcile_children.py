@@ -231,6 +231,30 @@ async def test_a_cache_goes_with_its_field(world):
     assert ("delete", "PersistentVolumeClaim", "bert-cache") in await world.settle()
 
 
+async def roll_out(world, *, replicas, updated):
+    """Let the Deployment's rollout come so far."""
+    status = {"replicas": replicas, "updatedReplicas": updated}
+    world.cluster.put(DEPLOYMENT, {**world.cluster.find(DEPLOYMENT), "status": status})
+    await world.watch()
+    return await world.settle()
+
+
+async def test_a_cache_outlives_the_rollout_so_that_who_goes_back_finds_it(world):
+    """Pods of the old version use it: deleted, it would stay until they end, and hold up the version that wants it."""
+    world.write(**CACHE)
+    await world.settle()
+    uid = world.cluster.find(CLAIM, "bert-cache")["metadata"]["uid"]
+    world.write()
+    await one_pass(world.parts, KEY)
+    await roll_out(world, replicas=2, updated=1)
+    world.write(**CACHE)
+    await world.settle()
+    assert world.cluster.find(CLAIM, "bert-cache")["metadata"]["uid"] == uid
+    world.write()
+    await one_pass(world.parts, KEY)
+    assert ("delete", "PersistentVolumeClaim", "bert-cache") in await roll_out(world, replicas=1, updated=1)
+
+
 async def test_a_kept_cache_stays_and_is_found_again_in_its_size(world):
     kept = {"model": {**HUB, "cache": {"size": "2Gi", "retention": "Retain"}}}
     world.write(**kept)
@@ -301,14 +325,9 @@ async def test_devices_are_claimed_before_the_deployment_and_an_old_template_out
     await one_pass(world.parts, KEY)
     await world.watch()
     # The new version is not there yet, and a pod of the old one may have to be made again.
-    body = world.cluster.find(DEPLOYMENT)
-    world.cluster.put(DEPLOYMENT, {**body, "status": {"replicas": 2, "updatedReplicas": 1}})
-    await world.watch()
-    await world.settle()
+    await roll_out(world, replicas=2, updated=1)
     assert len(templates(world)) == 2
-    world.cluster.put(DEPLOYMENT, {**world.cluster.find(DEPLOYMENT), "status": {"replicas": 1, "updatedReplicas": 1}})
-    await world.watch()
-    await world.settle()
+    await roll_out(world, replicas=1, updated=1)
     assert first not in templates(world)
     assert len(templates(world)) == 1
 

@@ -6,15 +6,18 @@ from typing import Any
 from llmi_operator.cluster.confirm import ConfirmedWrites
 from llmi_operator.cluster.ownership import is_controlled_by
 from llmi_operator.errors import ClusterError
-from llmi_operator.kinds import CHILDREN, CLAIM_TEMPLATE, CONFIG_MAP, DEPLOYMENT, LASTING, Kind
+from llmi_operator.kinds import CHILDREN, CLAIM, CLAIM_TEMPLATE, CONFIG_MAP, DEPLOYMENT, LASTING, Kind
 from llmi_operator.parse import Resource
 from llmi_operator.plan import Plan
 from llmi_operator.store import Key, Object, Store
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 5
-NEEDED_BY_PODS = frozenset({CLAIM_TEMPLATE, CONFIG_MAP})
-"""Without them pods of an older version cannot be made."""
+NEEDED_BY_PODS = frozenset({CLAIM, CLAIM_TEMPLATE, CONFIG_MAP})
+"""Without them pods of an older version cannot be made.
+
+A claim that pods still use would only be marked as deleted, and stand in the way of whoever goes back to that version.
+"""
 
 
 async def prune(cluster: ConfirmedWrites, store: Store, resource: Resource, plan: Plan) -> list[ClusterError]:
@@ -60,10 +63,11 @@ def list_claim_templates(deployment: Object | None) -> list[str]:
 
 
 def _list_needs(deployment: Object | None) -> list[str]:
-    """The ResourceClaimTemplates and ConfigMaps that a Deployment's pods are made with."""
+    """The objects of the kinds in `NEEDED_BY_PODS` that a Deployment's pods are made with."""
     volumes = deployment["spec"]["template"]["spec"].get("volumes") or () if deployment else ()
     files = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
-    return [*list_claim_templates(deployment), *files]
+    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+    return [*list_claim_templates(deployment), *files, *claims]
 
 
 async def _delete(cluster: ConfirmedWrites, store: Store, resource: Resource, kind: Kind, body: dict[str, Any]) -> None:

@@ -181,6 +181,8 @@ class FaultProxy:
             self._port.set_result(runner.addresses[0][1])
             await self._stop.wait()
             await runner.cleanup()
+        # aiohttp's advice: connections over TLS are closed some turns of the loop after their session.
+        await asyncio.sleep(0.25)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         data = await request.read()
