@@ -74,7 +74,7 @@ test-faults: $(READY) ## All that goes wrong between the operator and the API se
 test-telemetry: $(READY) ## Traces and logs through a real collector, Jaeger and search engine (needs Java and Maven)
 	$(BIN)/python hack/run_tests.py telemetry
 
-test-engines: $(READY) ## A real vLLM: as a process, and on the local cluster (a download of 0.4 GB, 6 GB on the disk, 15 minutes)
+test-engines: $(READY) ## A real vLLM: as a process, and on the local cluster (a download of 0.4 GB, 10 GB on the disk, 25 minutes)
 	$(BIN)/python hack/run_tests.py engines
 
 test-cluster: $(READY) ## The product on the local cluster
