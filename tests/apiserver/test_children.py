@@ -178,7 +178,8 @@ def test_a_cache_is_kept_or_goes_as_its_retention_says(space):
     space.apply(make_body(model=CACHED))
     eventually(lambda: "ownerReferences" in space.need("pvc", "bert-cache")["metadata"])
     assert space.need("pvc", "bert-cache")["metadata"]["uid"] == uid
-    space.patch("llmi", "bert", {"spec": {"model": {"cache": None}}})
+    # No replica of the old version is left that could use it.
+    space.patch("llmi", "bert", {"spec": {"replicas": 0, "model": {"cache": None}}})
     eventually(lambda: space.get("pvc", "bert-cache") is None)
 
 
