@@ -178,6 +178,8 @@ def test_every_right_is_used_and_none_is_missing(server, mode, tmp_path):
             small = make_body(body["metadata"]["name"], model={"claim": {"name": "models"}})
             space.kubectl("replace", "-f", "-", stdin=json.dumps(small))
         finish_rollout(space, "bert-claim")
+        # A cache is kept while replicas of an older version are left.
+        space.patch("llmi", "short-lived", {"spec": {"replicas": 0}})
         eventually(all_rights_used, seconds=60)
     # The optional reader is tried and done without.
     registrations = ("apiregistration.k8s.io", "apiservices", "get")
