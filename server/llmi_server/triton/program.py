@@ -40,7 +40,7 @@ def start(
     try:
         return subprocess.Popen(  # noqa: S603 - our own command line
             [*_command_line(settings, repository, os.environ), *options],
-            env={**_child_environment(os.environ, settings), **(environment or {})},
+            env={**child_environment(os.environ, settings), **(environment or {})},
             stderr=stderr,
             process_group=0,
         )
@@ -70,7 +70,7 @@ def _command_line(settings: TritonSettings, repository: Path, environment: Mappi
     ]
 
 
-def _child_environment(environment: Mapping[str, str], settings: TritonSettings) -> dict[str, str]:
+def child_environment(environment: Mapping[str, str], settings: TritonSettings) -> dict[str, str]:
     """Return what Triton and its back end start with: the latter runs the first ``python3`` on the path, so ours."""
     libraries = [
         environment.get("LD_LIBRARY_PATH"),

@@ -17,7 +17,7 @@ from llmi_api.launch import Device, Precision, Task, short_name
 from llmi_api.metric_names import RUNNING_METRIC
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_server.settings import TritonSettings
-from llmi_server.triton.watch import child_environment
+from llmi_server.triton.program import child_environment
 from llmi_testing.eventually import eventually
 from llmi_testing.models import small_model, tiny_bert
 from llmi_testing.otlp_receiver import attributes, receiving_soon
@@ -96,10 +96,10 @@ def test_a_callers_trace_goes_on_through_triton_down_to_the_batch(masks, collect
 
 
 @pytest.mark.parametrize(("sampler", "followed"), [("traceidratio", True), ("never", False)])
-def test_the_back_end_keeps_the_traces_that_triton_keeps_and_a_wrong_variable_reaches_it(sampler, followed, tmp_path):
+def test_the_back_end_keeps_the_traces_that_triton_keeps_and_a_wrong_variable_reaches_it(sampler, followed):
     given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": sampler}
     settings = TritonSettings(model_name=NAME, task=Task.FILL_MASK)
-    found = child_environment(given, settings, tmp_path / "socket")
+    found = child_environment(given, settings)
     assert found["OTEL_TRACES_SAMPLER"] == ("parentbased_always_off" if followed else sampler)
 
 
