@@ -194,64 +194,35 @@ def _monitoring(name: str, version: str, package: str, tags: str = "") -> Progra
 
 def prometheus_operator() -> Programs:
     """The Prometheus operator."""
-    module = TOOLS_DIR / "prometheus-operator"
-    return Programs(
-        Artifact("prometheus-operator", key_of(module)),
-        "building the Prometheus operator",
-        module,
-        (f"{PROMETHEUS_OPERATOR_MODULE}/cmd/operator",),
-        ld_flags="-s -w",
-    )
+    return _plain("prometheus-operator", "the Prometheus operator", f"{PROMETHEUS_OPERATOR_MODULE}/cmd/operator")
 
 
 def collector() -> Programs:
     """OpenTelemetry's collector, with the parts that deploy/observability/tracing and tests of it use."""
-    module = TOOLS_DIR / "otelcol"
-    return Programs(
-        Artifact("otelcol", key_of(module)),
-        "building the OpenTelemetry Collector",
-        module,
-        ("llminference.local/otelcol",),
-        ld_flags="-s -w",
-    )
+    return _plain("otelcol", "the OpenTelemetry Collector", "llminference.local/otelcol")
 
 
 def jaeger() -> Programs:
     """Jaeger 2, whose module calls itself 1.76; without its page, which the module does not have."""
-    module = TOOLS_DIR / "jaeger"
-    return Programs(
-        Artifact("jaeger", key_of(module)),
-        "building Jaeger",
-        module,
-        ("./cmd/jaeger",),
-        ld_flags="-s -w",
-        within=JAEGER_MODULE,
-    )
+    return _plain("jaeger", "Jaeger", "./cmd/jaeger", within=JAEGER_MODULE)
 
 
 def keda() -> Programs:
     """KEDA's operator, which the long tests run: it takes 5 to 20 minutes on two cores."""
-    module = TOOLS_DIR / "keda"
-    return Programs(
-        Artifact("keda", key_of(module)),
-        "building KEDA",
-        module,
-        ("./cmd/operator",),
-        ld_flags="-s -w",
-        within=KEDA_MODULE,
-    )
+    return _plain("keda", "KEDA", "./cmd/operator", within=KEDA_MODULE)
 
 
 def dra_driver() -> Programs:
     """A driver for claims of devices that do not exist, which the long tests run: it takes 3 minutes on two cores."""
-    module = TOOLS_DIR / "dra"
-    return Programs(
-        Artifact("dra-driver", key_of(module)),
-        f"building the DRA driver {DRA_DRIVER_VERSION}",
-        module,
-        ("sigs.k8s.io/dra-example-driver/cmd/dra-example-kubeletplugin",),
-        ld_flags="-s -w",
-    )
+    package = "sigs.k8s.io/dra-example-driver/cmd/dra-example-kubeletplugin"
+    return _plain("dra", f"the DRA driver {DRA_DRIVER_VERSION}", package, name="dra-driver")
+
+
+def _plain(folder: str, title: str, package: str, *, name: str = "", within: str = "") -> Programs:
+    """One program of a module in a folder of hack/tools, whose go.mod and go.sum say all about it."""
+    module = TOOLS_DIR / folder
+    artifact = Artifact(name or folder, key_of(module))
+    return Programs(artifact, f"building {title}", module, (package,), ld_flags="-s -w", within=within)
 
 
 def find_module(folder: Path, module: str) -> Path:

@@ -20,7 +20,7 @@ from llmi_server.errors import (
 from llmi_server.scheduling.batch import Batch
 from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.telemetry import Telemetry
-from llmi_server.tracing.spans import Attributes, Span, exemplar_of
+from llmi_server.tracing.spans import Attributes, Span, ending, exemplar_of
 from llmi_server.tracing.timeline import Timeline, begin_batch, describe_inference
 
 Result = list[Output] | LlmiServerError
@@ -186,8 +186,8 @@ class BatchRunner:
         self._telemetry.batch_computed(texts=len(texts), tokens=sum(map(len, texts)))
         self._batch_began = time.monotonic()
         try:
-            with self._timed():
-                outputs = self._traced(span, texts)
+            with self._timed(), ending(span):
+                outputs = self._engine.compute(texts)
         except EngineOutOfMemoryError:
             logging.getLogger(__name__).exception("Batch did not fit into memory")
             self._fail(batch, OutOfMemoryError("The request did not fit into memory. Send fewer or shorter inputs."))
@@ -206,17 +206,6 @@ class BatchRunner:
             yield
         finally:
             self._telemetry.engine_computed(time.monotonic() - began)
-
-    def _traced(self, span: Span | None, texts: list[EncodedText]) -> list[Output]:
-        if span is None:
-            return self._engine.compute(texts)
-        try:
-            outputs = self._engine.compute(texts)
-        except Exception as error:
-            span.end(error=type(error).__name__)
-            raise
-        span.end()
-        return outputs
 
     def _finish(self, batch: Batch, outputs: list[Output]) -> None:
         with self._delivering() as ready:

@@ -109,6 +109,19 @@ def working_for(request: CurrentRequest) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+@contextmanager
+def ending(span: Span | None) -> Iterator[None]:
+    """End a span with the block, and with the name of the exception that it raises; without a span do nothing."""
+    try:
+        yield
+    except Exception as error:
+        if span is not None:
+            span.end(error=type(error).__name__)
+        raise
+    if span is not None:
+        span.end()
+
+
 def exemplar_of(span: Span | None) -> dict[str, str] | None:
     """Return what makes a measurement an example of a span's trace."""
     return None if span is None else {"trace_id": span.trace_id, "span_id": span.span_id}

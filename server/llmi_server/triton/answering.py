@@ -11,6 +11,7 @@ from llmi_server.inference.service import RequestLimits, encode_within_bounds
 from llmi_server.scheduling.limits import Limits
 from llmi_server.scheduling.scheduler import Scheduler
 from llmi_server.tasks.task import Task, TaskParameters
+from llmi_server.tracing.spans import ending
 from llmi_server.tracing.timeline import Timeline, begin_batch
 
 
@@ -103,9 +104,11 @@ class Answering:
                 scheduler.enqueue(number, [len(text) for text in texts])
         while (batch := scheduler.next_batch()) is not None:
             texts = [requests[item.request][item.index] for item in batch.items]
-            traced = [timelines[number] for number in dict.fromkeys(item.request for item in batch.items)]
+            requested = [timelines[number] for number in dict.fromkeys(item.request for item in batch.items)]
+            traced = [timeline for timeline in requested if timeline is not None]
             try:
-                computed = self._compute_traced(texts, [timeline for timeline in traced if timeline is not None])
+                with ending(begin_batch(traced, texts=len(texts), tokens=sum(map(len, texts)))):
+                    computed = self._engine.compute(texts)
             except Exception as error:
                 logging.getLogger(__name__).exception("Batch failed")
                 for number in dict.fromkeys(item.request for item in batch.items):
@@ -116,18 +119,6 @@ class Answering:
             for number in scheduler.fold_back(batch):
                 results[number] = [outputs.pop((number, index)) for index in range(len(requests[number]))]
         return results
-
-    def _compute_traced(self, texts: list[EncodedText], timelines: Sequence[Timeline]) -> Sequence[Output]:
-        span = begin_batch(timelines, texts=len(texts), tokens=sum(map(len, texts)))
-        if span is None:
-            return self._engine.compute(texts)
-        try:
-            outputs = self._engine.compute(texts)
-        except Exception as error:
-            span.end(error=type(error).__name__)
-            raise
-        span.end()
-        return outputs
 
     def _finish(
         self,

@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -30,6 +29,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from llmi_testing.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 READY_SECONDS = 60.0
@@ -119,7 +120,7 @@ class ApiServer:
         """Start everything and come back when it is ready."""
         self._programs = self._programs or find_programs()
         self.folder = Path(tempfile.mkdtemp(prefix="llmi-apiserver-"))
-        self._port, self._etcd_port, self._peer_port = _free_ports(3)
+        self._port, self._etcd_port, self._peer_port = free_ports(3)
         try:
             self._make_certificates()
             self._start_etcd()
@@ -336,15 +337,6 @@ def _openssl(folder: Path, *words: str) -> None:
     done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ApiServerFailed(f"openssl {words[0]} failed (version 3 is needed): {done.stderr.strip()}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Let the system choose; all at once, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _is_ok(url: str, context: ssl.SSLContext | None) -> bool:

@@ -1,7 +1,6 @@
 """A real Jaeger with its traces in memory, configured as its image is, and asked as its page asks it."""
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import yaml
 
 import gobuild
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_ports
 
 CONFIGURATION = "cmd/jaeger/internal/all-in-one.yaml"
 ARRIVAL_SECONDS = 60
@@ -76,7 +76,7 @@ class Jaeger:
 @contextmanager
 def running_jaeger(folder: Path) -> Iterator[Jaeger]:
     """Run one while the block runs."""
-    grpc, http = _free_ports(2)
+    grpc, http = free_ports(2)
     ours = folder / "jaeger.yaml"
     ours.write_text(yaml.safe_dump(_adapt(grpc, http)))
     own = gobuild.find_module(gobuild.TOOLS_DIR / "jaeger", gobuild.JAEGER_MODULE) / CONFIGURATION
@@ -130,13 +130,3 @@ def _answers(process: "subprocess.Popen[bytes]", client: httpx.Client, log: Path
         return client.get("/api/services").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

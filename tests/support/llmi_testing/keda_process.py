@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import gobuild
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.module_files import find_module_file
 
 _CONFIG = ("general/namespace.yaml", "service_account/service_account.yaml", "rbac/role.yaml", "rbac/role_binding.yaml")
@@ -39,7 +39,7 @@ def running_keda(server: ApiServer, folder: Path) -> Iterator[Path]:
         f"--kubeconfig={server.kubeconfig_for_service_account('keda-operator', _NAMESPACE)}",
         f"--cert-dir={folder}",
         "--metrics-bind-address=127.0.0.1:0",
-        f"--metrics-service-bind-address=127.0.0.1:{_free_port()}",
+        f"--metrics-service-bind-address=127.0.0.1:{free_port()}",
         "--health-probe-bind-address=127.0.0.1:0",
     ]
     environment = {
@@ -69,9 +69,3 @@ def running_keda(server: ApiServer, folder: Path) -> Iterator[Path]:
 def _read(process: subprocess.Popen[bytes], log: Path) -> str:
     assert process.poll() is None, log.read_text()[-4000:]
     return log.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

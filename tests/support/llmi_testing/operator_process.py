@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.own_modules import with_own_modules
 
 FAST_LEASE = {
@@ -49,7 +49,7 @@ class OperatorProcess:
         self._source = source
         self._process: subprocess.Popen[bytes] | None = None
         self.log = log
-        self.port = _free_port()
+        self.port = free_port()
 
     def __enter__(self) -> Self:
         self.start()
@@ -133,9 +133,3 @@ class OperatorProcess:
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

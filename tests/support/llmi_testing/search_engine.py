@@ -1,7 +1,6 @@
 """A search engine with Elasticsearch's interface, a real process, with deploy/observability/logging's pipeline."""
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import httpx
 
 import search_engine
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 
 SETUP = Path(__file__).parents[3] / "deploy" / "observability" / "logging" / "setup"
 STREAM = "logs-llminference-default"
@@ -51,7 +51,7 @@ class SearchEngine:
 @contextmanager
 def running_search_engine(folder: Path) -> Iterator[SearchEngine]:
     """Run an engine with our pipeline and template while the block runs."""
-    port = _free_port()
+    port = free_port()
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(search_engine.command(folder, port), stdout=log, stderr=log)
         try:
@@ -81,10 +81,3 @@ def _answers(process: "subprocess.Popen[bytes]", http: httpx.Client, log: Path) 
         return http.get("/").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from llmi_api.launch import Task
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.server import MODEL_NAME
 
 READY_SECONDS = 240
@@ -84,7 +84,7 @@ class Served:
 @contextmanager
 def served(folder: Path, task: Task, *, wait: bool = True, **settings: Any) -> Iterator[Served]:
     """Run a server while the block runs; settings are those of `ServeSettings`."""
-    port = _free_port()
+    port = free_port()
     values = {"model_dir": folder, "model_name": MODEL_NAME, "task": task, "host": "127.0.0.1", "port": port,
               "threads": 1, "drain_seconds": 5, "termination_message_path": "/dev/null", **settings}  # fmt: skip
     arguments = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -111,13 +111,6 @@ def _is_ready(running: Served) -> bool:
         return running.http.get("/readyz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _resident(number: int) -> int:

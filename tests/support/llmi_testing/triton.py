@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import venv
@@ -17,6 +16,7 @@ import httpx
 import triton_program
 from llmi_api.launch import Task
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_ports
 
 NAME = "owner/test-model"
 START_SECONDS = 90.0
@@ -77,7 +77,7 @@ def start_triton(folder: Path, task: Task, work: Path, **settings: Any) -> Runni
         work: An empty folder.
         **settings: Settings of ``llmi-server triton``.
     """
-    http, metrics = _free_ports(2)
+    http, metrics = free_ports(2)
     message, log = work / "termination", work / "log"
     values = {"model_name": NAME, "task": task, "model_dir": folder, "host": "127.0.0.1", "port": http}
     values |= {"metrics_port": metrics, "program_dir": triton_program.build()}
@@ -127,13 +127,3 @@ def _ready_or_ended(running: RunningTriton) -> bool:
 def _children(process: int) -> list[int]:
     lists = Path("/proc").glob(f"{process}/task/*/children")
     return [int(child) for one in lists for child in one.read_text().split()]
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
