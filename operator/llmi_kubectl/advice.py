@@ -13,7 +13,7 @@ from llmi_operator.plan.quantity import parse_quantity
 
 _Body = Mapping[str, Any]
 ENOUGH_SECONDS = 3600
-"""What was measured for less than an hour says nothing about the next."""
+"""What was measured for less than an hour says little about the next, unless its owner knows better."""
 SPARE = Decimal("1.3")
 """What is advised is this much more than the most that was measured: requests need memory too."""
 WORTH_IT = Decimal("0.7")
@@ -40,6 +40,7 @@ class UsageSummary:
         hour_busy_share: Share of the last hour in which they did, on average.
         minute_busy_share: The same of the busiest minute of any of them.
         peak_memory_bytes: The most that any of them held.
+        enough_seconds: For how long one must have served to be judged.
     """
 
     replicas: int
@@ -48,14 +49,20 @@ class UsageSummary:
     hour_busy_share: float
     minute_busy_share: float
     peak_memory_bytes: int
+    enough_seconds: int = ENOUGH_SECONDS
 
     @property
     def is_long_enough(self) -> bool:
         """Whether it can be judged by."""
-        return self.serving_seconds >= ENOUGH_SECONDS
+        return self.serving_seconds >= self.enough_seconds
+
+    @property
+    def span(self) -> str:
+        """Of which time the shares are."""
+        return "hour" if self.serving_seconds >= _HOUR else describe_time(self.serving_seconds)
 
 
-def sum_up(usages: Sequence[Usage]) -> UsageSummary | None:
+def sum_up(usages: Sequence[Usage], enough_seconds: int = ENOUGH_SECONDS) -> UsageSummary | None:
     """Put together what each replica told; None when none did."""
     if not usages:
         return None
@@ -66,6 +73,7 @@ def sum_up(usages: Sequence[Usage]) -> UsageSummary | None:
         hour_busy_share=sum(item.hour_busy_share for item in usages) / len(usages),
         minute_busy_share=max(item.minute_busy_share for item in usages),
         peak_memory_bytes=max(item.peak_memory_bytes for item in usages),
+        enough_seconds=enough_seconds,
     )
 
 
@@ -112,11 +120,11 @@ def _advise_on_load(used: UsageSummary, spec: _Body, replicas: int, cpu: Decimal
     if not used.hour_busy_share:
         if kept:
             yield (
-                "Nothing was computed in the last hour. spec.replicas: 0 stops it until you set it back; with KEDA it "
-                "sleeps until it is asked (docs/scaling.md)."
+                f"Nothing was computed in the last {used.span}. spec.replicas: 0 stops it until you set it back; with "
+                "KEDA it sleeps until it is asked (docs/scaling.md)."
             )
         return
-    busy = f"computed {describe_share(used.hour_busy_share)} of the last hour"
+    busy = f"computed {describe_share(used.hour_busy_share)} of the last {used.span}"
     peak = f"{busy}, {describe_share(used.minute_busy_share)} of the busiest minute"
     if used.hour_busy_share > OVERLOADED:
         yield from _advise_on_overload(busy, autoscaling, replicas)

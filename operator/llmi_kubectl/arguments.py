@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,10 @@ from llmi_kubectl.errors import EXIT_MEANING
 
 PROGRAM = "kubectl llminference"
 DEFAULT_TAIL = 50
+SHORTEST_SECONDS, LONGEST_SECONDS = 60, 3600
+"""What was measured in less than a minute has no busiest one, and replicas look back no longer than an hour."""
+_TIME = re.compile(r"([1-9]\d{0,4})([smh])")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Output(StrEnum):
@@ -34,6 +39,7 @@ class Arguments:
     api_key_file: Path | None = None
     tail: int = DEFAULT_TAIL
     follow: bool = False
+    advise_after: int = LONGEST_SECONDS
 
     @property
     def kubectl_flags(self) -> tuple[str, ...]:
@@ -62,6 +68,10 @@ def _make_parser() -> argparse.ArgumentParser:
         "status", parents=[every], help="why it is as it is, replicas, start, addresses and events on one screen"
     )
     _add_name(status)
+    status.add_argument(
+        "--advise-after", type=_time, default=LONGEST_SECONDS, metavar="TIME",
+        help="advise on its size once a replica has served for so long, 1m to 1h (1h)",
+    )  # fmt: skip
     plan = commands.add_parser(
         "plan", parents=[every], help="what applying a file would make, change and restart, and whether there is room"
     )
@@ -100,3 +110,11 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def _time(text: str) -> int:
+    read = _TIME.fullmatch(text)
+    seconds = int(read[1]) * _UNITS[read[2]] if read else 0
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError("must be a time from 1m to 1h, such as 15m")
+    return seconds

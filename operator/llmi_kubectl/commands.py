@@ -65,7 +65,8 @@ async def show_status(call: Call) -> Result:
     pods = await list_pods(call.client, call.namespace, name)
     events, notes = await list_events(call.client, call.namespace, name, pods)
     usages, unasked = await read_usage(pods, (*call.arguments.kubectl_flags, f"--namespace={call.namespace}"))
-    picture = draw_picture(body, pods, events, call.now(), notes=(*notes, *unasked), used=sum_up(usages))
+    used = sum_up(usages, call.arguments.advise_after)
+    picture = draw_picture(body, pods, events, call.now(), notes=(*notes, *unasked), used=used)
     return Result(picture, render_status(picture))
 
 

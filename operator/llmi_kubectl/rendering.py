@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmi_kubectl.advice import UsageSummary, describe_share, describe_time
+from llmi_kubectl.advice import ENOUGH_SECONDS, UsageSummary, describe_share, describe_time
 from llmi_kubectl.change import Action, Change, Devices
 from llmi_kubectl.cost_change import CostChange
 from llmi_kubectl.picture import Happening, Picture, Replica
@@ -196,8 +196,9 @@ def _describe_use(used: UsageSummary) -> str:
     asked = "1 replica asked" if used.replicas == 1 else f"{used.replicas} replicas asked"
     if not used.is_long_enough:
         busy = f"computed {describe_share(used.hour_busy_share)} of the {time} in which it serves"
-        return f"{busy}, {held}; too short a time for advice, which takes an hour ({asked})"
-    busy = f"computed {describe_share(used.hour_busy_share)} of the last hour"
+        enough = "an hour" if used.enough_seconds == ENOUGH_SECONDS else describe_time(used.enough_seconds)
+        return f"{busy}, {held}; too short a time for advice, which takes {enough} ({asked})"
+    busy = f"computed {describe_share(used.hour_busy_share)} of the last {used.span}"
     return f"{busy}, {describe_share(used.minute_busy_share)} of its busiest minute; {held} in {time} ({asked})"
 
 

@@ -1,4 +1,4 @@
-"""What deploy/observability brings, on a real cluster: real discovery, cAdvisor, kube-state-metrics, cost, an alert.
+"""What deploy/observability brings, on a real cluster: discovery, cAdvisor, kube-state-metrics, cost, an alert, advice.
 
 Prometheus asks and thinks every 3 s here, and waits less for an alert; all else is as it is shipped.
 """
@@ -14,12 +14,14 @@ import deploy
 import kind_cluster
 import monitoring_images
 from llmi_testing.live_cluster import eventually
+from llmi_testing.plugin import Plugin
 from mode import Mode
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 NAMESPACE = "llminference-monitoring"
 PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/llminference-prometheus:http/proxy/api/v1"
 OPERATOR_IMAGE = "{.spec.template.spec.containers[0].image}"
+AMPLE = {"requests": {"cpu": "500m", "memory": "1200Mi"}, "limits": {"memory": "1500Mi"}}
 MASK = {"inputs": "The capital of France is [MASK]."}
 OF_THE_MODEL = (
     "llminference:replicas_answering:sum",
@@ -93,18 +95,23 @@ def crashing(shared):
     return {"namespace": shared.namespace, "llminference": "crashing"}
 
 
-def test_every_target_is_found_and_answers_and_every_number_of_a_model_under_load_is_there(
-    prometheus, crashing, shared, priced
-):
-    shared.apply("seen", replicas=1)
+@pytest.fixture(scope="module")
+def seen(shared):
+    """A model that serves, with more of everything than it needs."""
+    shared.apply("seen", replicas=1, resources=AMPLE)
     shared.wait_ready("seen")
+    return f'namespace="{shared.namespace}",llminference="seen"'
+
+
+def test_every_target_is_found_and_answers_and_every_number_of_a_model_under_load_is_there(
+    prometheus, crashing, shared, seen, priced
+):
     with shared.load(f"http://seen.{shared.namespace}.svc/", rate=5, body=MASK):
         found = eventually(lambda: targets(prometheus), "every target answers")
         assert found["cadvisor"] == len(kind_cluster.nodes())
         for query in OF_THE_MODEL:
             name, space, limit = query.partition(" ")
-            where = f'namespace="{shared.namespace}",llminference="seen"'
-            chosen = name.replace("{", f"{{{where},") if "{" in name else f"{name}{{{where}}}"
+            chosen = name.replace("{", f"{{{seen},") if "{" in name else f"{name}{{{seen}}}"
             eventually(lambda: prometheus.query(f"{chosen}{space}{limit}"), f"{chosen}{space}{limit}")  # noqa: B023
 
 
@@ -117,6 +124,36 @@ def test_an_alert_comes_with_its_fault_and_goes_with_it(prometheus, crashing, sh
     shared.wait_ready("crashing")
     for name in names:
         eventually(lambda: not prometheus.firing(alertname=name, **crashing), f"{name} is over")  # noqa: B023
+
+
+def test_what_a_minute_of_load_has_used_becomes_advice_with_its_numbers_which_nobody_follows(
+    prometheus, shared, seen, tmp_path
+):
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(shared.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    plugin = Plugin(kubeconfig, shared.namespace, shared.kubectl.program.parent)
+    eventually(lambda: plugin.read("status", "seen")["used"]["servingSeconds"] >= 60, "it has served for a minute")
+    assert "too short a time for advice, which takes an hour" in plugin("status", "seen")
+
+    status = plugin.read("status", "seen", "--advise-after", "1m")
+    used, (memory, processor) = status["used"], status["advice"]
+    print(f"used {used}, advised {memory} {processor}")
+    held = f"held at most {used['peakMemoryBytes'] / 2**30:.2f} GiB in "
+    assert memory.startswith(f"A replica requests 1.17 GiB of memory and {held}")
+    assert memory.endswith("Mi in spec.resources would hold that and 30% more.")
+    assert processor.startswith("A replica requests 0.5 CPU and computed ")
+    assert " of the busiest minute: 0.25 in spec.resources would carry that" in processor
+    assert f"Advice: {processor[:40]}" in plugin("status", "seen", "--advise-after", "1m")
+    # What Prometheus was told meanwhile is the same.
+    for name, amount in (
+        ("llmi_memory_peak_bytes", "peakMemoryBytes"),
+        ("llmi_engine_busy_seconds_total", "busySeconds"),
+    ):
+        (sample,) = prometheus.query(f"max by (llminference) ({name}{{{seen}}})")
+        assert float(sample["value"][1]) == pytest.approx(used[amount], rel=0.05), name
+    # Advice only.
+    assert shared.get("llmi", "seen")["metadata"]["generation"] == 1
+    assert shared.get("deployment", "seen")["metadata"]["generation"] == 1
 
 
 def targets(prometheus):

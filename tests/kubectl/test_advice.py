@@ -18,7 +18,7 @@ def by_start(measured, *pods, **spec):
     return list(advise(spec, {"memory": {"measuredBytes": measured}}, pods, None))
 
 
-def used(hour=0.6, minute=0.9, *, seconds=HOURS, busy=500.0, peak=GIBIBYTE, asked=1):
+def used(hour=0.6, minute=0.9, *, seconds=HOURS, busy=500.0, peak=GIBIBYTE, asked=1, **more):
     return UsageSummary(
         replicas=asked,
         serving_seconds=seconds,
@@ -26,6 +26,7 @@ def used(hour=0.6, minute=0.9, *, seconds=HOURS, busy=500.0, peak=GIBIBYTE, aske
         hour_busy_share=hour,
         minute_busy_share=minute,
         peak_memory_bytes=peak,
+        **more,
     )
 
 
@@ -70,6 +71,19 @@ def test_much_more_than_was_ever_held_under_requests_is_told_with_the_numbers_an
 def test_less_than_an_hour_is_too_short_for_any_advice():
     assert by_use(used(0.01, 0.01, seconds=3599), pod("8Gi", "8"), replicas=8) == []
     assert by_use(used(0.01, 0.01, seconds=3600), pod("8Gi", "8"), replicas=8) != []
+
+
+def test_who_asks_for_advice_after_a_shorter_time_is_told_which_time_it_is_of():
+    short = {"seconds": 965, "enough_seconds": 900}
+    assert by_use(used(0.04, 0.11, **short), pod("4Gi", "4")) == [
+        "A replica requests 4.00 GiB of memory and held at most 1.00 GiB in 16 min: 1536Mi in spec.resources would "
+        "hold that and 30% more.",
+        "A replica requests 4 CPU and computed 4% of the last 16 min, 11% of the busiest minute: 1 in spec.resources "
+        "would carry that, with answers that take up to 4.0 times as long.",
+    ]
+    (idle,) = by_use(used(0, 0, busy=0.0, **short))
+    assert idle.startswith("Nothing was computed in the last 16 min.")
+    assert by_use(used(0.04, 0.11, seconds=899, enough_seconds=900), pod("4Gi", "4")) == []
 
 
 def test_one_that_was_never_asked_says_nothing_of_its_memory_and_need_not_run():
@@ -147,4 +161,5 @@ def test_several_replicas_are_one_by_their_average_their_peaks_and_their_oldest(
         minute_busy_share=0.9,
         peak_memory_bytes=7,
     )
+    assert sum_up([usage(100, 0.2, 0.9, 5)], 60).is_long_enough
     assert sum_up([]) is None

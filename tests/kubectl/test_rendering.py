@@ -140,6 +140,10 @@ def test_what_replicas_use_has_a_line_and_too_short_a_time_is_said():
         "an hour (1 replica asked)"
     ) in show(serving_seconds=730, replicas=1)
     assert "in 4 days (" in show(serving_seconds=4.5 * 86400)
+    assert "for advice, which takes 15 min (" in show(serving_seconds=730, enough_seconds=900)
+    assert (
+        "computed 4% of the last 16 min, 11% of its busiest minute; 2.00 GiB held at most in 16 min (2 replicas asked)"
+    ) in show(serving_seconds=965, enough_seconds=900)
 
 
 def test_a_cost_comes_with_its_arithmetic_and_an_unknown_one_with_what_is_missing():
