@@ -23,7 +23,7 @@ def control_plane():
     with ApiServer(controllers=True, audit=True) as server:
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         yield server
 
 

@@ -71,7 +71,7 @@ def server():
     with ApiServer(controllers=True, scheduler=True, audit=True, plugins=plugins) as server:
         server.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in OPTIONAL_TYPES))
         server.kubectl("apply", "-k", str(ROOT / "deploy" / "crd"))
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=90s")
+        server.wait_until_types_are_served()
         yield server
 
 

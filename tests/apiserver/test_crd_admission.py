@@ -19,7 +19,7 @@ CRD = Path(__file__).parents[2] / "crds" / "llminferences.yaml"
 def server():
     with ApiServer() as server:
         server.kubectl("apply", "-f", str(CRD))
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         _wait_until_served(server)
         yield server
 

@@ -47,7 +47,7 @@ def upgraded():
     with ApiServer() as server:
         space = Space(server, "default")
         server.kubectl("create", "-f", "-", stdin=json.dumps(older))
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         for name, body in OLD.items():
             eventually(lambda name=name, body=body: space.apply(manifest(body, name)) or space.get("llmi", name))
         server.kubectl("replace", "-f", "-", stdin=json.dumps(CRD))

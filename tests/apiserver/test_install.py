@@ -133,7 +133,7 @@ def nothing_is_left(server: ApiServer) -> bool:
 
 def test_install_upgrade_go_back_and_remove(server, installer, tmp_path):
     installer.install_older()
-    server.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    server.wait_until_types_are_served()
     assert not knows_the_field(server)
     server.kubectl("create", "namespace", "models")
     space = Space(server, "models")

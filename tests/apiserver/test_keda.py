@@ -21,13 +21,11 @@ ASLEEP = {**KEDA, "minReplicas": 0, "wakeUp": {"httpAddOn": {"interceptorRoute":
 
 @pytest.fixture(scope="module")
 def served(control_plane, tmp_path_factory):
-    """KEDA's type, which is too large for kubectl's client-side apply."""
+    """KEDA's type, for the length of the module."""
     file = tmp_path_factory.mktemp("type") / "type.json"
     file.write_text(json.dumps(read_scaled_object_type()))
-    control_plane.kubectl("create", "-f", str(file))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", NAME, "--timeout=30s")
-    yield
-    control_plane.kubectl("delete", "crd", NAME)
+    with control_plane.with_type(file, NAME):
+        yield
 
 
 # Tests that run an operator of their own come before those that share this one: only one can lead.

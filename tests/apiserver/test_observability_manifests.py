@@ -27,7 +27,7 @@ def types_of_eck(control_plane):
     files = [find_module_file("eck", ECK, f"config/crds/v1/resources/{name}.yaml") for name in TYPES_OF_ECK]
     words = [word for file in files for word in ("-f", str(file))]
     control_plane.kubectl("create", *words)
-    control_plane.kubectl("wait", "--for=condition=Established", *words, "--timeout=30s")
+    control_plane.wait_until_types_are_served()
     yield
     control_plane.kubectl("delete", *words)
 

@@ -16,7 +16,7 @@ NAME = "podmonitors.monitoring.coreos.com"
 
 @pytest.fixture(scope="module")
 def pod_monitor_type(tmp_path_factory):
-    """A file with the real type; too large for kubectl's client-side apply."""
+    """A file with the real type."""
     file = tmp_path_factory.mktemp("type") / "type.json"
     file.write_text(json.dumps(read_pod_monitor_type()))
     return file
@@ -25,14 +25,8 @@ def pod_monitor_type(tmp_path_factory):
 @pytest.fixture
 def served(control_plane, pod_monitor_type):
     """The type, for the length of a test."""
-    serve(control_plane, pod_monitor_type)
-    yield
-    control_plane.kubectl("delete", "crd", NAME)
-
-
-def serve(control_plane, file):
-    control_plane.kubectl("create", "-f", str(file))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", NAME, "--timeout=30s")
+    with control_plane.with_type(pod_monitor_type, NAME):
+        yield
 
 
 def monitors(space):
@@ -67,11 +61,8 @@ def test_an_api_that_comes_later_is_used(control_plane, space, pod_monitor_type,
     with OperatorProcess(account, tmp_path / "log"):
         space.apply(make_body(**MONITORED))
         space.wait_for_pods(1)
-        serve(control_plane, pod_monitor_type)
-        try:
+        with control_plane.with_type(pod_monitor_type, NAME):
             # A missing API is asked for again every 30 s, or with the next change.
             eventually(lambda: "podmonitors" in space.kubectl("api-resources", "-o", "name"))
             space.patch("llmi", "bert", {"spec": {"replicas": 2}})
             eventually(lambda: monitors(space))
-        finally:
-            control_plane.kubectl("delete", "crd", NAME)

@@ -68,7 +68,7 @@ def server():
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("apply", "-k", READER)
         server.kubectl("-n", SYSTEM, "delete", "deployment", "--all", "--wait=false")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         yield server
 
 

@@ -24,7 +24,7 @@ def server():
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
         server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         yield server
 
 
@@ -280,7 +280,7 @@ def test_devices_by_claim(server, space, nodes):
 def test_devices_by_claim_where_the_api_is_not_served(tmp_path):
     with ApiServer(without=["resource.k8s.io/v1"]) as server:
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         account = server.kubeconfig_for_service_account("llminference-operator", "llminference-system")
         space = Space(server, "default")
         with OperatorProcess(account, tmp_path / "log"):

@@ -129,7 +129,7 @@ def test_a_pass_of_the_operator_is_a_trace_and_its_lines_name_it(collector, jaeg
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
     with ApiServer() as api:
         api.kubectl("apply", "-k", str(ROOT / "deploy"))
-        api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        api.wait_until_types_are_served()
         account = api.kubeconfig_for_service_account("llminference-operator", "llminference-system")
         api.kubectl("create", "namespace", "models")
         with OperatorProcess(account, tmp_path / "log") as operator:

@@ -133,10 +133,8 @@ def keda_type(server, tmp_path_factory):
     """KEDA's type ScaledObject; without KEDA, so that only the test scales."""
     file = tmp_path_factory.mktemp("type") / "type.json"
     file.write_text(json.dumps(keda.read_scaled_object_type()))
-    server.kubectl("create", "-f", str(file))
-    server.kubectl("wait", "--for=condition=Established", "crd", keda.NAME, "--timeout=30s")
-    yield
-    server.kubectl("delete", "crd", keda.NAME)
+    with server.with_type(file, keda.NAME):
+        yield
 
 
 @pytest.mark.parametrize("scaling", [AUTO, {**AUTO, "backend": "keda"}], ids=["hpa", "keda"])

@@ -46,7 +46,7 @@ def own_server():
 def install(server, tree):
     server.kubectl("apply", "-k", str(tree / "deploy"))
     server.kubectl("-n", SYSTEM, "delete", "deployment", "--all", "--wait=false")
-    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    server.wait_until_types_are_served()
 
 
 def pods_of(api):

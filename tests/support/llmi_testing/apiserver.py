@@ -30,6 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from llmi_testing.eventually import eventually
 from llmi_testing.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,6 +45,13 @@ _AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Request"}],
 }
+
+
+class KubectlFailed(subprocess.CalledProcessError):
+    """kubectl ended with an error; the text has what it said."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} It said: {(self.stderr or '').strip()}"
 
 
 class ApiServerFailed(Exception):  # noqa: N818  (says what happened)
@@ -156,8 +164,32 @@ class ApiServer:
         argv = [str(self._program("kubectl")), "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise subprocess.CalledProcessError(done.returncode, argv, done.stdout, done.stderr)
+            raise KubectlFailed(done.returncode, argv, done.stdout, done.stderr)
         return done.stdout
+
+    @contextlib.contextmanager
+    def with_type(self, file: Path, name: str) -> Iterator[None]:
+        """Have one more type, a CustomResourceDefinition of this name, while the block runs."""
+        try:
+            self.kubectl("create", "-f", str(file))  # many are too large for kubectl's client-side apply
+            self.wait_until_types_are_served()
+            yield
+        finally:
+            self.kubectl("delete", "crd", name, "--ignore-not-found")
+
+    def wait_until_types_are_served(self) -> None:
+        """Wait for every type that was created so far.
+
+        ``kubectl wait`` cannot: it fails at once on a type so new that its conditions are null.
+        """
+        eventually(self._serves_all_types, "every type is served", seconds=READY_SECONDS)
+
+    def _serves_all_types(self) -> bool:
+        for item in json.loads(self.kubectl("get", "crd", "-o", "json"))["items"]:
+            conditions = item.get("status", {}).get("conditions") or []
+            served = any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+            assert served, (item["metadata"]["name"], conditions)
+        return True
 
     def kubeconfig_for_user(self, name: str, groups: Sequence[str] = ()) -> Path:
         """Make a kubeconfig for a person with these groups; RBAC says what they may do."""

@@ -18,7 +18,7 @@ def installed_control_plane(*, audit: bool = True) -> Iterator[ApiServer]:
     with ApiServer(controllers=True, audit=audit) as server:
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("-n", SYSTEM, "delete", "deployment", "--all", "--wait=false")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         yield server
 
 

@@ -29,7 +29,7 @@ def running_keda(server: ApiServer, folder: Path) -> Iterator[Path]:
     """Install and run it while the block runs; gives its log. It asks no API server for external metrics of its own."""
     config = find_module_file("keda", gobuild.KEDA_MODULE, "config")
     server.kubectl("create", "-f", str(config / "crd" / "bases"))
-    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    server.wait_until_types_are_served()
     for file in _CONFIG:
         server.kubectl("apply", "-f", str(config / file))
     for own, theirs in (("server.crt", "tls.crt"), ("server.key", "tls.key"), ("ca.crt", "ca.crt")):

@@ -49,7 +49,7 @@ def install_types(server: ApiServer) -> None:
     """Bring its types, all of them."""
     types = find_module_file(USER, gobuild.PROMETHEUS_OPERATOR_MODULE, "example/prometheus-operator-crd")
     server.kubectl("create", "-f", str(types))
-    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    server.wait_until_types_are_served()
 
 
 @contextmanager
