@@ -13,6 +13,7 @@ from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.encoder.family import NotOursError, is_ours
 from llmi_server.engine.heap import returned_at_once
+from llmi_server.engine.kernel_cache import bound_kernel_caches
 from llmi_server.engine.memory import refuse_if_too_large
 from llmi_server.engine.precision import choose_device, choose_on_cpu, choose_precision, precision_unsupported
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
@@ -142,6 +143,7 @@ def _prepare(request: LoadRequest, watcher: LoadWatcher, *, own: bool) -> _Prepa
     found = _inspect(request)
     threads = request.threads or usable_cpus()
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+    bound_kernel_caches(os.environ, threads)
     needs = _memory_needs(request, found)
     bf16 = own and computes_bfloat16() and is_ours(found.config, request.task)
     if request.device is not Device.CUDA:
