@@ -1,9 +1,9 @@
 """How many of the processor's matrix kernels are kept: those of the last batches, not of every size that ever came.
 
-oneDNN, and ideep, through which PyTorch calls it, make a kernel for each number of tokens and shape of weights, half a MiB each,
-and keep 1,024 of them. Texts that are packed without padding come in a new number of tokens with nearly every batch:
-that is half a GiB in the end, however small the model. Making one anew takes some tenths of a millisecond, once for
-all layers of a batch (docs/decisions/0043).
+oneDNN, and ideep, through which PyTorch calls it, make a kernel for each number of tokens and shape of weights, half a
+MiB each, and keep 1,024 of them. Texts that are packed without padding come in a new number of tokens with nearly every
+batch: that is half a GiB in the end, however small the model. Making one anew takes some tenths of a millisecond, once
+for all layers of a batch (docs/decisions/0043).
 """
 
 from collections.abc import MutableMapping
