@@ -132,6 +132,24 @@ def test_the_queue_refuses_one_too_many_and_opens_when_computing_begins():
     assert scheduler.waiting_requests == 1
 
 
+def test_the_queue_refuses_tokens_that_are_too_many_together_but_never_a_lone_request():
+    scheduler = make(tokens=20)
+    submit(scheduler, 1, [15, 15])
+    scheduler.admit(2, deadline=1)
+    with pytest.raises(QueueFullError):
+        scheduler.enqueue(2, [1])
+    scheduler.next_batch()
+    assert scheduler.enqueue(2, [1])
+
+
+def test_a_request_is_complete_when_all_batches_with_its_texts_are_computed():
+    scheduler = make(items=1)
+    submit(scheduler, 1, [5, 5])
+    first, second = scheduler.next_batch(), scheduler.next_batch()
+    assert scheduler.fold_back(second) == []
+    assert scheduler.fold_back(first) == [1]
+
+
 def test_an_admitted_request_takes_a_place_before_it_has_texts():
     scheduler = make(queue=1)
     scheduler.admit(1, deadline=1)

@@ -6,11 +6,11 @@ from llmi_api.launch import Task
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.settings import ServeSettings
 from llmi_server.telemetry import Telemetry
-from llmi_server.web.access import EXEMPT_PATHS
 from llmi_server.web.app import make_routes
 from llmi_testing.server import running_server
 
 KEY = "sk-first"
+OPEN = {"/livez", "/readyz", "/metrics"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_every_route_but_the_probes_and_metrics_needs_a_key(server):
     assert len(walked) >= 11
     for path, method in walked:
         status = server.http.request(method, path.replace("{name}", "test-model")).status_code
-        assert (status == 401) == (path not in EXEMPT_PATHS), (path, status)
+        assert (status == 401) == (path not in OPEN), (path, status)
         assert status != 500
 
 
@@ -57,6 +57,7 @@ WRONG = {
     "empty": {"authorization": ""},
     "no value": {"authorization": "Bearer"},
     "basic": {"authorization": "Basic c2stZmlyc3Q6"},
+    "another scheme": {"authorization": f"Basic {KEY}"},
     "key alone": {"authorization": KEY},
     "near miss": bearer(KEY[:-1]),
     "longer": bearer(KEY + "x"),

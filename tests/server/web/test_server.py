@@ -42,7 +42,8 @@ def test_a_signal_closes_for_new_requests_and_answers_the_accepted_ones():
         assert refused.headers["connection"] == "close"
         assert int(refused.headers["retry-after"]) >= 1
         assert refused.json()["error"]["code"] == "shutting_down"
-        assert server.http.get("/livez").status_code == 200
+        assert server.http.get("/v1/models").status_code == 503
+        assert {server.http.get(path).status_code for path in ("/livez", "/metrics", "/status")} == {200}
         engine.gate.set()
         for thread in accepted:
             thread.join()
