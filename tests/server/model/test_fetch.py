@@ -172,6 +172,14 @@ def test_a_cut_connection_is_resumed_where_it_broke(root, target):
     assert (target / "model.safetensors").read_bytes() == WEIGHTS
 
 
+def test_a_file_that_ends_early_without_an_error_is_resumed_too(root, target):
+    with hub_with(root, cut_after_bytes=100_000, cut_times=1, lengths=False) as hub:
+        fetch(settings(hub, target, attempts=2))
+        ranges = [seen.range for seen in hub.requests if seen.path.endswith("model.safetensors") and not seen.is_look]
+    assert ranges == [None, "bytes=100000-"]
+    assert (target / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_hub_without_ranges_is_read_from_the_beginning_again(root, target):
     with hub_with(root, cut_after_bytes=100_000, cut_times=1, ignore_range=True) as hub:
         fetch(settings(hub, target))

@@ -96,10 +96,16 @@ def test_changed_keys_hold_without_a_restart(server, key_file, monkeypatch):
     assert server.http.get("/v1/models", headers=bearer(KEY)).status_code == 401
 
 
-def test_a_missing_or_empty_file_closes_the_server(server, key_file, monkeypatch):
+def test_an_empty_file_closes_the_server(server, key_file, monkeypatch):
     monkeypatch.setattr("llmi_server.web.access._RECHECK_SECONDS", 0)
     key_file.write_text("\n")
     assert server.http.get("/v1/models", headers={"authorization": "Bearer"}).status_code == 401
+    assert server.http.get("/v1/models", headers=bearer(KEY)).status_code == 401
+
+
+def test_a_missing_file_closes_the_server(server, key_file, monkeypatch):
+    monkeypatch.setattr("llmi_server.web.access._RECHECK_SECONDS", 0)
+    assert server.http.get("/v1/models", headers=bearer(KEY)).status_code == 200
     key_file.unlink()
     assert server.http.get("/v1/models", headers=bearer(KEY)).status_code == 401
     assert server.http.get("/livez").status_code == 200

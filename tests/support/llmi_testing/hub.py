@@ -44,6 +44,7 @@ class Behaviour:
         wrong_hash: Announce a hash that the weights do not have.
         redirect_to: Base address that serves the files' bytes; the hub answers 302 to it.
         ignore_range: Send whole files whatever range is asked for.
+        lengths: Say how many bytes an answer with a file has; without, it ends when the connection does.
         sizes: Announce sizes and hashes.
         announced_bytes: Announce this size for weights, whatever they have.
         moved_to: The commit that ``main`` names by now, while the files stay those of the one commit.
@@ -62,6 +63,7 @@ class Behaviour:
     wrong_hash: bool = False
     redirect_to: str | None = None
     ignore_range: bool = False
+    lengths: bool = True
     sizes: bool = True
     announced_bytes: int | None = None
     moved_to: str | None = None
@@ -208,7 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         part = end - begin < size
         self.send_response(206 if part else 200)
-        self.send_header("content-length", str(end - begin))
+        if behaviour.lengths:
+            self.send_header("content-length", str(end - begin))
+        else:
+            self.send_header("connection", "close")  # and so does the server then
         self.send_header("accept-ranges", "bytes")
         if part:
             self.send_header("content-range", f"bytes {begin}-{end - 1}/{size}")
