@@ -201,15 +201,19 @@ _LIFE = (
         severity=Severity.CRITICAL,
         source=Source.STATE,
         lasting="0m",
-        query=f"{_said('OutOfMemory')} == 1\nor "
+        # What is said of a new version is no emergency while an older one answers: LLMInferenceRolloutStuck tells of it.
+        query=f"{_said('OutOfMemory')} == 1\n"
+        f'unless on ({_MODEL}) max by ({_MODEL}) ({_STATE}{{type="Available"}}) == 1\nor '
         + _pod_fact(
             'kube_pod_container_status_last_terminated_reason{container="server",reason="OOMKilled"} '
             "and on (namespace, pod, container) increase(kube_pod_container_status_restarts_total[15m]) > 0"
         ),
         summary=f"A replica of {_WHO} ran out of memory",
-        description=f"{{{{ $value }}}}: the kernel ended a replica of {_WHO} within the last 15 minutes, or the operator says "
-        "OutOfMemory.",
-        meaning="It used more than its limit. `status.memory` has what was predicted and measured.",
+        description=f"{{{{ $value }}}}: the kernel ended a replica of {_WHO} within the last 15 minutes, or no replica answers "
+        "and the operator says OutOfMemory.",
+        meaning="It used more than its limit, or the model takes more than a replica gets. `status.memory` has what was predicted and "
+        "measured. A new version that does not fit, or that is not even begun for it, while an older one answers is told by "
+        "[LLMInferenceRolloutStuck](#llminferencerolloutstuck).",
         steps=(
             _WHY,
             "Raise `resources.memory`, or choose a precision that takes less: [OutOfMemory](troubleshooting.md#outofmemory).",

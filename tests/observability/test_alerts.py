@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import monitoring
-from llmi_testing.alert_cases import BEGIN, CASES, END, HEALTHY, MINUTES
+from llmi_testing.alert_cases import BEGIN, CASES, END, HEALTHY, MINUTES, says
 from observability.alerts import ALERTS
 from observability.prometheus import write_rule_file
 
@@ -65,3 +65,14 @@ def test_an_alert_fires_with_its_fault_and_not_before_and_is_over_after_it(name,
     if case.before == 0:
         expectations.pop(1)
     promtool(tmp_path, HEALTHY | case.fault, expectations)
+
+
+def test_what_does_not_fit_is_an_emergency_only_where_nothing_answers(tmp_path):
+    minute, model = BEGIN + 8, {"namespace": "models", "llminference": "bert"}
+    for available, expected in ((0, [model]), (1, [])):
+        said = says("OutOfMemory", Ready=0, Available=available, Degraded=1, Stalled=1)
+        expectations = [
+            firing("LLMInferenceOutOfMemory", minute, *expected),
+            firing("LLMInferenceRolloutStuck", minute, model),
+        ]
+        promtool(tmp_path, HEALTHY | said, expectations)

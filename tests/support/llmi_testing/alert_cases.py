@@ -96,6 +96,7 @@ HEALTHY: dict[str, Values] = {
     **histogram(_SECONDS, _OF_CHAT, 0, 60),
     **histogram(_TTFT, _OF_CHAT, 0, 60),
     _REASON.format(kind="Ready", reason="Serving"): steady(1),
+    _REASON.format(kind="Available", reason="Serving"): steady(1),
     _REASON.format(kind="Degraded", reason="Serving"): steady(0),
     _REASON.format(kind="Stalled", reason="Serving"): steady(0),
     # Zero on purpose.
@@ -123,7 +124,7 @@ HEALTHY: dict[str, Values] = {
 }
 
 
-def _says(reason: str, **conditions: float) -> dict[str, Values]:
+def says(reason: str, **conditions: float) -> dict[str, Values]:
     """The operator gives a reason while the fault lasts; the conditions of other reasons are absent meanwhile."""
     silent = {name: during(None, HEALTHY[name][0]) for name in HEALTHY if f"{_MODEL},type=" in name}
     said = {_REASON.format(kind=kind, reason=reason): during(value, None) for kind, value in conditions.items()}
@@ -134,7 +135,7 @@ _NO_LABELS: dict[str, str] = {}
 CASES: dict[str, Case] = {
     "LLMInferenceDown": Case({f"up{{{_POD}}}": during(0, 1)}, after=4, before=1, gone=2),
     "LLMInferenceNotReady": Case(
-        _says("Unschedulable", Ready=0, Degraded=1, Stalled=0),
+        says("Unschedulable", Ready=0, Degraded=1, Stalled=0),
         {"namespace": "models", "llminference": "bert", "reason": "Unschedulable"},
         after=17,
         before=14,
@@ -160,7 +161,7 @@ CASES: dict[str, Case] = {
         {f"llminference_status_scaling_desired{{{_MODEL}}}": during(4, 2)}, after=32, before=29, gone=2
     ),
     "LLMInferenceScalingBlind": Case(
-        _says("AutoscalerBlind", Ready=1, Degraded=0, Stalled=0), after=7, before=4, gone=6
+        says("AutoscalerBlind", Ready=1, Degraded=0, Stalled=0), after=7, before=4, gone=6
     ),
     "LLMInferenceCrashLoop": Case(
         {'kube_pod_container_status_restarts_total{namespace="models",pod="bert-0",container="server"}': counting(0.5, 0)},
@@ -173,9 +174,9 @@ CASES: dict[str, Case] = {
         gone=17,
     ),
     "LLMInferenceStartSlow": Case({f"llmi_model_ready{{{_POD}}}": during(0, 1)}, after=22, before=19, gone=2),
-    "LLMInferenceRolloutStuck": Case(_says("RolloutStuck", Ready=0, Degraded=1), after=7, before=4, gone=6),
+    "LLMInferenceRolloutStuck": Case(says("RolloutStuck", Ready=0, Degraded=1), after=7, before=4, gone=6),
     "LLMInferenceTokenRefused": Case(
-        _says("TokenRefused", Ready=0, Degraded=1),
+        says("TokenRefused", Ready=0, Degraded=1),
         {"namespace": "models", "llminference": "bert", "reason": "TokenRefused"},
         after=7,
         before=4,
