@@ -67,7 +67,7 @@ def make_namespace(kubectl, name, labels):
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
     # Pods may only be made once the namespace's default account is there.
     eventually(
-        lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", seconds=30
+        lambda: kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"), "account", seconds=90
     )
 
 

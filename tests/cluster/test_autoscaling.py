@@ -30,6 +30,16 @@ def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
     cluster.wait_ready("busy")
     assert cluster.status("busy")["ready"] == "1/1"
 
+    # Its memory does not follow the load: only a target below what it always holds asks for more replicas.
+    cluster.patch("busy", autoscaling={"targets": {"cpuPercent": None, "memoryPercent": 20}})
+
+    def because():
+        return cluster.status("busy").get("scaling", {}).get("because", "")
+
+    eventually(lambda: because().startswith("2: memory at "), "the number is explained by memory", seconds=90)
+    assert " %, target 20 %" in because()
+    assert replicas() == 2
+
 
 def test_replicas_follow_the_requests_in_flight_and_the_status_says_so(cluster, metrics_adapter):
     slow = {**SMALL, "limits": {"cpu": "500m", "memory": "1500Mi"}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmi_testing.hub_pod import BERT_LARGE, GOOD
+from llmi_testing.hub_pod import BERT_LARGE, GOOD, SLOW_BERT_LARGE
 from llmi_testing.live_cluster import eventually
 
 PARIS = {"inputs": "The capital of France is [MASK].", "parameters": {"top_k": 1}}
@@ -70,6 +70,21 @@ def test_a_hub_that_does_not_answer_is_explained(cluster):
     cluster.wait_why("nobody", "HubUnreachable")
 
 
+def test_a_model_whose_weights_alone_are_more_than_the_memory_limit_is_refused_before_its_download(cluster, hub):
+    tight = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
+    cluster.apply("large", model={"id": SLOW_BERT_LARGE, "endpoint": hub}, resources=tight)
+    why = cluster.wait_why(
+        "large", "the memory limit is 256 MiB: nothing was downloaded", "Raise spec.resources.limits"
+    )
+    assert why.startswith("The model's 335 million weights take ")
+    status = eventually(lambda: _with_precisions(cluster.status("large")), "memory is told", seconds=30)
+    assert min(status["memory"]["byPrecision"].values()) > 256 * 2**20
+    assert "bytes" not in status["model"]
+    assert cluster.objects("pods", "large")[0]["status"]["containerStatuses"][0]["state"] == {
+        "waiting": {"reason": "PodInitializing"}
+    }
+
+
 def test_a_model_of_the_size_of_bert_large_is_fetched_and_answers_within_its_memory(cluster, hub):
     # The default resources, the default probes, 1.34 GB of weights.
     cluster.apply("large", model={"id": BERT_LARGE, "endpoint": hub}, resources=None)
@@ -93,7 +108,11 @@ def assert_start_is_told(cluster):
     print(f"bert-large: {startup} {memory}")
     assert {"scheduled", "pulled", "fetched", "fetchedRate", "loaded", "warmed", "answered"} <= set(startup)
     assert startup["fetchedBytes"] > 1_300_000_000
-    assert 0.8 < memory["predictedBytes"] / memory["measuredBytes"] < 1.5
+    assert 0.85 < memory["predictedBytes"] / memory["measuredBytes"] < 1.15
+
+
+def _with_precisions(status):
+    return status if "byPrecision" in status.get("memory", {}) else None
 
 
 def _with_memory(status):

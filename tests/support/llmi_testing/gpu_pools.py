@@ -1,4 +1,4 @@
-"""Two pools of GPU nodes, labelled and tainted as GKE does it; only kubelet and scheduler believe in the GPUs.
+"""Two pools of GPU nodes, labelled and tainted as clouds do it; only kubelet and scheduler believe in the GPUs.
 
 The kubelet remembers a device plugin that is gone: the nodes go on offering 0 of each resource.
 """
@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,45 @@ import kind_cluster
 from llmi_testing.live_cluster import SUPPORT, LiveCluster, eventually
 
 GPU, OTHER_GPU = "nvidia.com/gpu", "amd.com/gpu"
+SLICE, SHARE = "nvidia.com/mig-1g.10gb", "nvidia.com/gpu.shared"
 PRODUCT = "nvidia-l4"
+OTHER_PRODUCT = "Radeon-R7-250"
+"""What it has is known by a label alone: less than the weights of BERT large take in float32, more than in bfloat16."""
+
+OTHER_LABELS = ("amd.com/gpu.product-name=" + OTHER_PRODUCT, "amd.com/gpu.vram=1G")
 GPU_TAINT = f"{GPU}=present:NoSchedule"
-SPOT = "cloud.google.com/gke-spot=true"
 NODE_FOLDER = "/var/lib/llmi-test/grpc"
 SOCKETS = "/var/lib/kubelet/device-plugins"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """How a cloud marks its nodes with GPUs: labels and taints, the latter without their effect."""
+
+    label: str
+    product: str
+    spot: str
+    taints: tuple[str, ...] = ()
+    spot_taints: tuple[str, ...] = ()
+
+
+CLOUDS = {
+    "gke": Cloud(
+        "cloud.google.com/gke-accelerator",
+        PRODUCT,
+        spot="cloud.google.com/gke-spot=true",
+        spot_taints=("cloud.google.com/gke-spot=true",),
+    ),
+    "eks": Cloud("k8s.amazonaws.com/accelerator", "nvidia-l4", spot="eks.amazonaws.com/capacityType=SPOT"),
+    "aks": Cloud(
+        "node.kubernetes.io/instance-type",
+        "Standard_NC24ads_A100_v4",
+        spot="kubernetes.azure.com/scalesetpriority=spot",
+        taints=("sku=gpu",),
+        spot_taints=("kubernetes.azure.com/scalesetpriority=spot",),
+    ),
+    "karpenter": Cloud("karpenter.k8s.aws/instance-gpu-name", "l4", spot="karpenter.sh/capacity-type=spot"),
+}
 
 
 class GpuPools:
@@ -32,23 +67,50 @@ class GpuPools:
 
     @contextmanager
     def made(self) -> Iterator["GpuPools"]:
-        """Make the pools, and ordinary nodes of them again afterwards."""
-        kubectl = self._equipment.kubectl
-        labels = {"cloud.google.com/gke-accelerator": PRODUCT, "amd.com/gpu.product-name": "MI300X"}
-        nodes = {self.ordinary: ([], [GPU_TAINT]), self.spot: ([SPOT], [GPU_TAINT, f"{SPOT}:NoSchedule"])}
+        """Make the pools as GKE does, and ordinary nodes of them again afterwards."""
+        kubectl, nodes = self._equipment.kubectl, (self.ordinary, self.spot)
         self._equipment("create", "configmap", "plugin", f"--from-file={SUPPORT / 'device_plugin.py'}")
+        kubectl("label", "nodes", *nodes, "--overwrite", *OTHER_LABELS)
+        kubectl("taint", "nodes", *nodes, "--overwrite", GPU_TAINT)
         try:
-            for node, (more, taints) in nodes.items():
-                _copy_grpc(node)
-                kubectl("label", "node", node, "--overwrite", *(f"{k}={v}" for k, v in labels.items()), *more)
-                kubectl("taint", "node", node, "--overwrite", *taints)
-                self._start(node, {GPU: 1, OTHER_GPU: 1} if node == self.ordinary else {GPU: 1})
+            self._mark(CLOUDS["gke"])
+            _copy_grpc(self.ordinary)
+            _copy_grpc(self.spot)
+            self._start(self.ordinary, {GPU: 1, OTHER_GPU: 1, SLICE: 1, SHARE: 2})
+            self._start(self.spot, {GPU: 1})
             yield self
         finally:
             self._equipment("delete", "pods", "--all", "--force", "--grace-period=0")
-            for node, (more, taints) in nodes.items():
-                kubectl("label", "node", node, *(f"{key.partition('=')[0]}-" for key in [*labels, *more]))
-                kubectl("taint", "node", node, *(f"{taint.rpartition(':')[0].partition('=')[0]}-" for taint in taints))
+            self._unmark(CLOUDS["gke"])
+            kubectl("label", "nodes", *nodes, *map(_removal, OTHER_LABELS))
+            kubectl("taint", "nodes", *nodes, _removal(GPU_TAINT))
+
+    @contextmanager
+    def marked_as_by(self, cloud: Cloud) -> Iterator[None]:
+        """Mark the nodes as another cloud does, in the place of GKE."""
+        self._unmark(CLOUDS["gke"])
+        self._mark(cloud)
+        try:
+            yield
+        finally:
+            self._unmark(cloud)
+            self._mark(CLOUDS["gke"])
+
+    def _mark(self, cloud: Cloud) -> None:
+        kubectl, nodes = self._equipment.kubectl, (self.ordinary, self.spot)
+        kubectl("label", "nodes", *nodes, "--overwrite", f"{cloud.label}={cloud.product}")
+        kubectl("label", "node", self.spot, "--overwrite", cloud.spot)
+        for names, taints in ((nodes, cloud.taints), ((self.spot,), cloud.spot_taints)):
+            if taints:
+                kubectl("taint", "nodes", *names, "--overwrite", *(f"{taint}:NoSchedule" for taint in taints))
+
+    def _unmark(self, cloud: Cloud) -> None:
+        kubectl, nodes = self._equipment.kubectl, (self.ordinary, self.spot)
+        kubectl("label", "nodes", *nodes, f"{cloud.label}-")
+        kubectl("label", "node", self.spot, _removal(cloud.spot))
+        for names, taints in ((nodes, cloud.taints), ((self.spot,), cloud.spot_taints)):
+            if taints:
+                kubectl("taint", "nodes", *names, *map(_removal, taints))
 
     def let_gpu_fall_off(self, node: str) -> None:
         """Let the node's GPUs be there and not work."""
@@ -101,6 +163,11 @@ class GpuPools:
 
 def _pod_of(node: str) -> str:
     return f"plugin-{node}"
+
+
+def _removal(mark: str) -> str:
+    """What takes a label or a taint away again."""
+    return f"{mark.partition('=')[0]}-"
 
 
 def _copy_grpc(node: str) -> None:

@@ -9,6 +9,9 @@ from llmi_testing.live_cluster import TINY_BERT, LiveCluster, eventually
 
 PORT = 8000
 BERT_LARGE = "llmi/bert-large"
+SLOW_BERT_LARGE = "llmi/slow-bert-large"
+"""The same at a speed at which it takes ten minutes: what is known sooner is known before the download."""
+
 NODE_FOLDER = "/var/lib/llmi-test/hub"
 OF_TASKS = ("text-classification", "token-classification", "zero-shot-classification", "rerank", "text-generation")
 """Tasks with a small model each, which is the repository ``llmi/TASK``."""
@@ -19,6 +22,7 @@ BEHAVIOURS = {
     "llmi/private": {"token": "hub-secret"},
     "llmi/hidden": {"hidden": True},
     "llmi/gated": {"gated": True},
+    SLOW_BERT_LARGE: {"bytes_per_second": 2_000_000},
     "llmi/slow": {"bytes_per_second": 20_000},
     "llmi/cut": {"cut_after_bytes": 50_000, "cut_times": 2},
     "llmi/broken": {"wrong_hash": True},
@@ -37,9 +41,10 @@ def start_hub(cluster: LiveCluster) -> str:
     cluster("create", "configmap", "script", f"--from-literal=script.json={json.dumps(BEHAVIOURS)}")
     image = {"image": {"reference": TINY_BERT["image"]["reference"], "pullPolicy": "IfNotPresent"}}
     volumes = {
-        **{f"/repos/{name}": image for name in BEHAVIOURS},
+        **{f"/repos/{name}": image for name in BEHAVIOURS if name != SLOW_BERT_LARGE},
         "/repos/llmi/pickles": {"configMap": {"name": "pickles"}},
         **{f"/repos/llmi/{name}": {"hostPath": {"path": f"{NODE_FOLDER}/{name}"}} for name in made},
+        f"/repos/{SLOW_BERT_LARGE}": {"hostPath": {"path": f"{NODE_FOLDER}/bert-large"}},
         "/script": {"configMap": {"name": "script"}},
     }
     words = ["/support/hub.py", "--root", "/repos", "--port", str(PORT), "--script", "/script/script.json"]
