@@ -1,11 +1,14 @@
 """Draining: what was accepted is answered, what is new is told to go elsewhere."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.server import MODEL_NAME, running_server
+
+JSON = {"content-type": "application/json"}
 
 
 def post(server, text):
@@ -50,6 +53,23 @@ def test_a_signal_closes_for_new_requests_and_answers_the_accepted_ones():
             assert thread.response.status_code == 200
         server.thread.join(10)
         assert not server.thread.is_alive()
+
+
+def test_a_request_that_began_before_the_signal_is_answered_though_its_body_comes_after():
+    signalled = threading.Event()
+
+    def body():
+        yield f'{{"model": "{MODEL_NAME}", '.encode()
+        signalled.wait(60)
+        yield b'"input": "late"}'
+
+    with running_server(fake_model()) as server, ThreadPoolExecutor() as threads:
+        late = threads.submit(httpx.post, f"{server.url}/v1/embeddings", content=body(), headers=JSON, timeout=60)
+        wait_until(lambda: server.server._gate.in_flight == 1)
+        server.send_signal()
+        wait_until(lambda: server.http.get("/readyz").status_code == 503)
+        signalled.set()
+        assert late.result().status_code == 200
 
 
 def test_what_is_not_answered_within_the_drain_time_is_told():
