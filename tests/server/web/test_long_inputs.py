@@ -11,6 +11,13 @@ from llmi_testing.engine import word_id
 from llmi_testing.server import MODEL_NAME, running_server
 
 LONG = "w " * 50
+TOO_LONG = [
+    (Task.TEXT_CLASSIFICATION, {"inputs": LONG}),
+    (Task.TOKEN_CLASSIFICATION, {"inputs": [LONG, "short"]}),
+    (Task.FILL_MASK, {"inputs": "[MASK] " + LONG}),
+    (Task.ZERO_SHOT_CLASSIFICATION, {"inputs": LONG, "parameters": {"candidate_labels": ["a", "b"]}}),
+    (Task.RERANK, {"inputs": {"query": "a", "texts": ["short", LONG]}}),
+]
 
 
 def counted(server, handling):
@@ -47,22 +54,21 @@ def test_a_request_may_refuse_what_the_server_would_take(setting):
         assert embed(server, LONG, truncate=False).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("task", "body"),
-    [
-        (Task.TEXT_CLASSIFICATION, {"inputs": LONG}),
-        (Task.TOKEN_CLASSIFICATION, {"inputs": [LONG, "short"]}),
-        (Task.FILL_MASK, {"inputs": "[MASK] " + LONG}),
-        (Task.ZERO_SHOT_CLASSIFICATION, {"inputs": LONG, "parameters": {"candidate_labels": ["a", "b"]}}),
-        (Task.RERANK, {"inputs": {"query": "a", "texts": ["short", LONG]}}),
-    ],
-)
+@pytest.mark.parametrize(("task", "body"), TOO_LONG)
 def test_every_task_cuts_and_counts_each_text_once(task, body):
     with running_server(task=task, long_inputs="truncate") as server:
         answer = server.http.post("/", json=body)
         assert answer.status_code == 200
         assert answer.headers["x-llmi-truncated-inputs"] == "1"
         assert counted(server, "truncated") == 1
+
+
+@pytest.mark.parametrize(("task", "body"), TOO_LONG)
+def test_every_task_refuses_where_nobody_asks_for_a_cut(task, body):
+    with running_server(task=task) as server:
+        answer = server.http.post("/", json=body)
+        assert answer.status_code == 400
+        assert "limit is 32" in answer.text
 
 
 def test_kserve_and_rerank_tell_of_a_cut_too():
