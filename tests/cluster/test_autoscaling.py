@@ -1,10 +1,18 @@
 """Replicas follow the load, measured by a real metrics-server and by our own metrics adapter."""
 
+import json
+
 from llmi_testing.live_cluster import SMALL, eventually
 
 BODY = {"inputs": ["The capital of France is [MASK]."] * 16}
 # So much for a replica that what the client does in between hardly counts: it must be the replicas that are busy.
 LARGE = {"inputs": BODY["inputs"] * 5}
+
+
+def owners_of_replicas(cluster, name):
+    """Who wrote the number of a Deployment's replicas last, by the API server's own books."""
+    entries = json.loads(cluster("get", "deployment", name, "--show-managed-fields", "-o", "json"))["metadata"]
+    return {item["manager"] for item in entries["managedFields"] if "f:replicas" in item["fieldsV1"].get("f:spec", {})}
 
 
 def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
@@ -29,6 +37,8 @@ def test_one_replica_becomes_two_under_load_and_one_again_after_it(cluster):
     eventually(lambda: replicas() == 1, "one replica again", seconds=240)
     cluster.wait_ready("busy")
     assert cluster.status("busy")["ready"] == "1/1"
+    # The operator has written none of these numbers: who applies one owns it.
+    assert not [one for one in owners_of_replicas(cluster, "busy") if one.startswith("llminference")]
 
     # Its memory does not follow the load: only a target below what it always holds asks for more replicas.
     cluster.patch("busy", autoscaling={"targets": {"cpuPercent": None, "memoryPercent": 20}})
