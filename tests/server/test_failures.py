@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import torch
 
 from llmi_api.failure import EXIT_CODES, Failure, FailureCode
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.hub import Behaviour, running_hub
 from llmi_testing.models import small_model, tiny_bert
 
@@ -50,10 +50,8 @@ def message(tmp_path):
 
 
 @pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+def port():
+    return str(free_port())
 
 
 @pytest.fixture
@@ -166,24 +164,24 @@ def serve(folder, message, **environment):
 
 
 @pytest.mark.parametrize("row", SERVES, ids=[row[0] for row in SERVES])
-def test_a_server_that_cannot_start_says_why(message, tmp_path, free_port, row):
+def test_a_server_that_cannot_start_says_why(message, tmp_path, port, row):
     code, damage, environment = row
     folder = copy_of(small_model("bert", "fill-mask"), tmp_path / "model")
     damage(folder)
-    process = serve(folder, message, **{"LLMI_PORT": free_port, **environment})
+    process = serve(folder, message, **{"LLMI_PORT": port, **environment})
     assert failure_of(process, message).code is code
 
 
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(message, free_port):
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(message, port):
     if torch.cuda.is_available():
         pytest.skip("There is a GPU here.")
-    process = serve(small_model("bert", "fill-mask"), message, LLMI_PORT=free_port, LLMI_DEVICE="cuda")
+    process = serve(small_model("bert", "fill-mask"), message, LLMI_PORT=port, LLMI_DEVICE="cuda")
     assert failure_of(process, message).code is FailureCode.ACCELERATOR_ABSENT
 
 
-def test_a_wrong_answer_to_a_verify_question_ends_the_server(message, free_port):
+def test_a_wrong_answer_to_a_verify_question_ends_the_server(message, port):
     questions = json.dumps([{"input": "The capital of France is [MASK].", "expect": "London"}])
-    process = serve(tiny_bert(), message, LLMI_PORT=free_port, LLMI_VERIFY=questions)
+    process = serve(tiny_bert(), message, LLMI_PORT=port, LLMI_VERIFY=questions)
     left = failure_of(process, message)
     assert left.code is FailureCode.VERIFY_FAILED
     assert "is 'paris', and 'London' is expected" in left.message

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ import yaml
 import gobuild
 from llmi_testing.apiserver import ROOT, ApiServer
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.prometheus_operator import (
@@ -70,9 +70,7 @@ def generated(cluster, tmp_path_factory):
 
 @contextmanager
 def running_prometheus(file, folder):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     argv = [str(gobuild.prometheus().path("prometheus")), f"--config.file={file}", f"--storage.tsdb.path={folder}/data"]
     with (folder / "log").open("wb") as log, httpx.Client(base_url=f"http://{address}/api/v1", timeout=60) as http:
         process = subprocess.Popen([*argv, f"--web.listen-address={address}"], stdout=log, stderr=log)

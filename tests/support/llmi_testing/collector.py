@@ -13,6 +13,7 @@ import yaml
 
 import gobuild
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 
 ROOT = Path(__file__).parents[3]
 CONFIGURATION = ROOT / "deploy" / "observability" / "tracing" / "collector-config.yaml"
@@ -71,7 +72,7 @@ def running_collector(folder: Path, store: str | None = None) -> Iterator[Collec
         folder: Where it writes.
         store: Host and port of a Jaeger, which then gets the traces too, by the exporter that is shipped.
     """
-    port = _free_port()
+    port = free_port()
     (folder / "pods").mkdir()
     ours = folder / "collector.yaml"
     ours.write_text(yaml.safe_dump(_adapt(folder, port, store)))
@@ -96,7 +97,7 @@ def _adapt(folder: Path, port: int, store: str | None) -> dict[str, Any]:
         "receivers": {
             "otlp": {
                 "protocols": {
-                    "grpc": {"endpoint": f"127.0.0.1:{_free_port()}"},
+                    "grpc": {"endpoint": f"127.0.0.1:{free_port()}"},
                     "http": {"endpoint": f"127.0.0.1:{port}"},
                 }
             },
@@ -131,10 +132,3 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _value(attributes: list[dict[str, Any]], name: str) -> str | None:
     return next((one["value"]["stringValue"] for one in attributes if one["key"] == name), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

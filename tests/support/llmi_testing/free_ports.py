@@ -1,19 +1,32 @@
-"""Ports of the loopback that nobody listens on."""
+"""Ports of the loopback that nobody listens on, and that nobody is given by chance before they are used."""
 
 import contextlib
+import secrets
 import socket
+
+# Below those from which the system gives connections their own: a program that begins to listen a second later, or
+# after an outage, must not find that a client has got its port meanwhile. Kubernetes' node ports begin at 30000.
+_PORTS = range(15_000, 30_000)
+_TRIES = 200
 
 
 def free_ports(count: int) -> list[int]:
-    """Let the system choose; all at once, so that they differ."""
+    """Choose at random, as others do at the same time; all at once, so that they differ."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        return [_hold_one(stack) for _ in range(count)]
 
 
 def free_port() -> int:
-    """Let the system choose one."""
+    """Choose one."""
     (port,) = free_ports(1)
     return port
+
+
+def _hold_one(stack: contextlib.ExitStack) -> int:
+    for _ in range(_TRIES):
+        port = secrets.choice(_PORTS)
+        one = stack.enter_context(socket.socket())
+        with contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {_PORTS.start} on is free")

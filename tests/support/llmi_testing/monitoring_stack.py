@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -24,6 +23,7 @@ import yaml
 
 import monitoring
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from observability.prometheus import write_rule_file
 
 CONFIG = Path(__file__).parents[3] / "deploy" / "observability" / "prometheus" / "prometheus.yml"
@@ -219,7 +219,7 @@ def running_stack(
         rules: The rule file, if it is to be another than the shipped one, hastened.
         scrape_seconds: How often it asks its targets.
     """
-    receiver, ports = Receiver(), [port or _free_port(), _free_port()]
+    receiver, ports = Receiver(), [port or free_port(), free_port()]
     (folder / "rules.yaml").write_text(rules or hasten(write_rule_file()))
     _write_files(folder, jobs, scrape_seconds, receiver.port, ports[1])
     programs = monitoring.find()
@@ -286,9 +286,3 @@ def _write_files(
     hook = {"url": f"http://127.0.0.1:{receiver}/", "send_resolved": True}
     manage = {"route": route, "receivers": [{"name": "test", "webhook_configs": [hook]}]}
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(manage))
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import gobuild
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.module_files import find_module_file
 
 USER = "prometheus-operator"
@@ -64,7 +64,7 @@ def running_prometheus_operator(server: ApiServer, folder: Path) -> Iterator[Pat
         "ca-file": server.folder / "ca.crt",
         "cert-file": certificate,
         "key-file": certificate.with_suffix(".key"),
-        "web.listen-address": f"127.0.0.1:{_free_port()}",
+        "web.listen-address": f"127.0.0.1:{free_port()}",
         "kubelet-endpoints": "false",
     }
     argv = [
@@ -117,9 +117,3 @@ def read_generated(server: ApiServer, namespace: str) -> Generated:
     packed = eventually(lambda: read("secret", "prometheus-all"), "a configuration is made", seconds=90)
     rules = eventually(lambda: read("configmap", "prometheus-all-rulefiles-0"), "rules are written down", seconds=90)
     return Generated(gzip.decompress(base64.b64decode(packed["prometheus.yaml.gz"])).decode(), rules)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from llmi_operator.plan.engines.descriptor import FILES_DIR
 from llmi_operator.plan.names import API_KEY_FILE
 from llmi_operator.plan.pod import build_pod_template
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.inference import DEFAULTS, make_resource
 
 PYTHON = Path.home() / ".cache" / "llminference" / "peers" / "vllm" / "bin" / "python"
@@ -33,9 +33,7 @@ class VllmProcess:
         self.folder = folder
         self.resource = make_resource("llama", model={"claim": {"name": "models"}}, **spec)
         container = build_pod_template(self.resource, DEFAULTS)["spec"]["containers"][0]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._moved = {
             str(FILES_DIR): str(folder / "files"),
             str(API_KEY_DIR): str(folder / "keys"),
