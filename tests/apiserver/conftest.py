@@ -1,7 +1,6 @@
 """One API server for all tests here, with the operator's own manifests applied; a namespace for each test."""
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.auditing import Audit
 from llmi_testing.eventually import eventually
+from llmi_testing.json_lines import read_json_lines
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.space import Space
 
@@ -67,10 +67,9 @@ def space(control_plane):
 def written(control_plane):
     """A function that lists what the operator has written in a namespace, leases and events left out."""
 
-    def look(namespace, *, since=0):
+    def look(namespace):
         found = []
-        for line in control_plane.audit_log.read_text().splitlines()[since:]:
-            entry = json.loads(line)
+        for entry in read_json_lines(control_plane.audit_log):
             place = entry.get("objectRef", {})
             if entry["user"]["username"] != ACCOUNT or place.get("namespace") != namespace:
                 continue

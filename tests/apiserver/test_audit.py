@@ -14,6 +14,7 @@ from llmi_api import labels
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
+from llmi_testing.json_lines import read_json_lines
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.space import Space, container_status, ready_status
 
@@ -107,8 +108,7 @@ def granted(mode: Mode) -> set[Right]:
 def asked(server: ApiServer, namespace: str) -> tuple[set[Right], set[Right]]:
     """What the operator was allowed, and what it was denied."""
     user, rights, denied = f"system:serviceaccount:{namespace}:{ACCOUNT}", set[Right](), set[Right]()
-    for line in server.audit_log.read_text().splitlines():
-        entry: dict[str, Any] = json.loads(line)
+    for entry in read_json_lines(server.audit_log):
         place = entry.get("objectRef")
         if entry["user"]["username"] != user or place is None:
             continue

@@ -19,6 +19,8 @@ from llmi_api.metric_names import IN_FLIGHT_METRIC
 from llmi_operator.metrics_api.documents import ROOT
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
+from llmi_testing.json_lines import read_json_lines
 
 pytestmark = pytest.mark.apiserver
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -78,11 +80,9 @@ class Adapter:
 
     def __init__(self, server, log, replica_port):
         self._server, self._log, self._replica_port = server, log, replica_port
-        self.port = 0
+        self.port = free_port()
 
     def __enter__(self):
-        with http.server.HTTPServer(("127.0.0.1", 0), Replica) as free:
-            self.port = free.server_port
         settings = {"NAMESPACE": SYSTEM, "HOST": "127.0.0.1", "PORT": self.port, "POD_PORT": self._replica_port}
         environment = os.environ | {f"LLMI_METRICS_ADAPTER_{name}": str(value) for name, value in settings.items()}
         environment["KUBECONFIG"] = str(self._server.kubeconfig_for_service_account(NAME, SYSTEM))
@@ -125,8 +125,7 @@ def adapter(server, replica_port, tmp_path_factory):
 def rights_used(server):
     """What the account asked of the API server, none of which may have been refused."""
     used = set()
-    for line in server.audit_log.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in read_json_lines(server.audit_log):
         if entry["user"]["username"] == f"system:serviceaccount:{SYSTEM}:{NAME}" and "objectRef" in entry:
             assert entry["responseStatus"]["code"] != 403, entry
             used.add((entry["verb"], entry["objectRef"]["resource"]))
@@ -198,7 +197,7 @@ def test_it_makes_way_for_another_program_comes_back_and_leaves_nothing_behind(s
 
     server.kubectl("create", "-f", "-", stdin=json.dumps(OTHER))
     adapter.says("Staying aside: v1beta1.custom.metrics.k8s.io is served by monitoring/prometheus-adapter")
-    assert not registered()
+    eventually(lambda: not registered(), "it is gone", seconds=60)
     server.kubectl("delete", "apiservice", OTHER["metadata"]["name"])
     eventually(registered, "it is back", seconds=60)
     assert rights_used(server) == RIGHTS

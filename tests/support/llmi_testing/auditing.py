@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from llmi_testing.json_lines import read_json_lines
 from llmi_testing.own_modules import with_own_modules
 
 
@@ -58,8 +58,7 @@ class Audit:
     def findings(self) -> list[dict[str, Any]]:
         """What it has found so far; an auditor that has ended is a finding too."""
         assert self.is_running, f"the auditor has ended:\n{self._log.read_text()[-3000:]}"
-        found = [json.loads(line) for line in self._findings.read_text().splitlines()]
-        return [one for one in found if one["namespace"] not in self._ignored]
+        return [one for one in read_json_lines(self._findings) if one["namespace"] not in self._ignored]
 
     def ignore(self, namespace: str) -> None:
         """Leave out a namespace in which a test does wrong itself."""

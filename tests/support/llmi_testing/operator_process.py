@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any, Self
 
 from llmi_testing.eventually import eventually
 from llmi_testing.free_ports import free_port
+from llmi_testing.json_lines import read_json_lines
 from llmi_testing.own_modules import with_own_modules
 
 FAST_LEASE = {
@@ -30,6 +30,7 @@ CALM_LEASE: dict[str, Any] = {
 }
 """The lease of production, as settings: the fast one would be lost where an operator has much to do."""
 STOP_SECONDS = 25.0
+ANSWER_SECONDS = 30.0
 
 
 class OperatorProcess:
@@ -123,7 +124,7 @@ class OperatorProcess:
     def ask(self, path: str) -> str:
         """Ask its health port."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=ANSWER_SECONDS) as answer:
             return str(answer.read().decode())
 
     def is_leader(self) -> bool:
@@ -132,4 +133,4 @@ class OperatorProcess:
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return read_json_lines(self.log)
