@@ -61,6 +61,8 @@ PERIOD_SECONDS = 1.0
 RARELY = 5
 LIE_SECONDS = 5.0
 GRACE_SECONDS = 60.0
+# From one look to the next no more than this counts: a machine that has no time to look has none to work either.
+LONGEST_SECONDS = 1.5
 # Negative conditions are well when they are False.
 NEGATIVE = frozenset({"Stalled", "Degraded", "Progressing"})
 
@@ -231,6 +233,7 @@ class Auditor:
         self._session, self._url, self._findings, self._excuses = session, url, findings, excuses
         self._judge = Judge()
         self._looks = 0
+        self._now, self._looked_at = 0.0, time.monotonic()
         self._rare: dict[str, list[Body]] = {}
 
     async def run(self) -> None:
@@ -295,7 +298,13 @@ class Auditor:
             kind: [body for body in bodies if body["metadata"]["namespace"] not in ending]
             for kind, bodies in objects.items()
         }
-        self._tell(self._judge.see_all(staying, objects, time.monotonic()))
+        self._tell(self._judge.see_all(staying, objects, self._tick()))
+
+    def _tick(self) -> float:
+        """The time by a clock that does not run while nobody can look."""
+        looked_at, self._looked_at = self._looked_at, time.monotonic()
+        self._now += min(self._looked_at - looked_at, LONGEST_SECONDS)
+        return self._now
 
     async def _get(self, path: str) -> Body | None:
         timeout = aiohttp.ClientTimeout(total=10, sock_connect=5)
