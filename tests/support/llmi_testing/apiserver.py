@@ -47,13 +47,6 @@ _AUDIT_POLICY = {
 }
 
 
-class KubectlFailed(subprocess.CalledProcessError):
-    """kubectl ended with an error; the text has what it said."""
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} It said: {(self.stderr or '').strip()}"
-
-
 class ApiServerFailed(Exception):  # noqa: N818  (says what happened)
     """A process did not start, or ended; the text names it and shows the end of its log."""
 
@@ -73,11 +66,21 @@ def find_programs() -> Path:
     return Path(done.stdout.strip())
 
 
+class KubectlFailed(subprocess.CalledProcessError, AssertionError):  # noqa: N818  (says what happened)
+    """kubectl did not do it; the text is what it said. Who waits for something may try again, as after an assertion."""
+
+    def __str__(self) -> str:
+        said = "\n".join(filter(None, (str(self.stderr or "").strip(), str(self.stdout or "").strip()[-2000:])))
+        return f"kubectl {' '.join(self.cmd[3:])} ended with {self.returncode}: {said}"
+
+
 class ApiServer:
     """An API server of its own: use it as a context manager, or call ``start`` and ``stop``.
 
-    ``controllers`` also starts kube-controller-manager, ``scheduler`` kube-scheduler. ``audit`` writes every request
-    to ``audit_log``, one JSON object a line. ``plugins`` are admission plug-ins besides those of the default.
+    ``controllers`` also starts kube-controller-manager, ``scheduler`` kube-scheduler. ``autoscaler`` leaves it the
+    controller of HorizontalPodAutoscalers, which looks every second then; without metrics it would only write over what
+    a test says in its place, some time or other. ``audit`` writes every request to ``audit_log``, one JSON object a
+    line. ``plugins`` are admission plug-ins besides those of the default.
     ``without`` are groups with their version, such as ``resource.k8s.io/v1``, that it does not serve.
     ``programs`` is the folder with the binaries.
     """
@@ -87,6 +90,7 @@ class ApiServer:
         *,
         controllers: bool = False,
         scheduler: bool = False,
+        autoscaler: bool = False,
         audit: bool = False,
         plugins: Sequence[str] = (),
         without: Sequence[str] = (),
@@ -94,6 +98,7 @@ class ApiServer:
     ) -> None:
         self._controllers = controllers
         self._scheduler = scheduler
+        self._autoscaler = autoscaler
         self._audit = audit
         self._plugins = plugins
         self._without = without
@@ -156,8 +161,10 @@ class ApiServer:
     def outage(self) -> Iterator[None]:
         """Take the API server away for the length of a block; its data, address and certificates stay."""
         self._stop("kube-apiserver")
-        yield
-        self._start_apiserver()
+        try:
+            yield
+        finally:
+            self._start_apiserver()
 
     def kubectl(self, *words: str, stdin: str | None = None, kubeconfig: Path | None = None) -> str:
         """Run kubectl as the administrator, or with another kubeconfig; give what it prints."""
@@ -309,6 +316,8 @@ class ApiServer:
             # Many namespaces come and go at once: with the default of 20 requests a second everything waits.
             "--kube-api-qps=300",
             "--kube-api-burst=500",
+            *(["--horizontal-pod-autoscaler-sync-period=1s"] if self._autoscaler else []),
+            f"--controllers=*{'' if self._autoscaler else ',-horizontal-pod-autoscaler-controller'}",
         )
         # Its first visible work: from then on pods can be made.
         self._wait("kube-controller-manager", self._has_default_account)

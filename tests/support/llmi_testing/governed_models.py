@@ -130,7 +130,7 @@ class GovernedModels:
         self._tell(name, status)
 
     def _scale(self, name: str, wanted: int) -> bool:
-        """In the place of the autoscaler's controller, which may write over it: until the operator has read it."""
+        """In the place of the autoscaler's controller, which does not run here: until the operator has read it."""
         used = {"averageUtilization": 70 * wanted, "averageValue": "300m"}
         cpu = {
             "type": "ContainerResource",
