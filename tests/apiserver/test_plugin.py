@@ -52,7 +52,7 @@ def test_a_plan_of_something_new_lists_exactly_what_is_then_made(space, plugin):
     space.wait_for_pods(2)
     for step in change["steps"]:
         assert step["action"] == "create"
-        assert eventually(lambda step=step: space.get(step["kind"], step["name"]), seconds=30)
+        assert eventually(lambda step=step: space.get(step["kind"], step["name"]))
 
 
 def test_a_plan_says_whether_pods_restart_and_is_right(space, serving, plugin):
@@ -89,7 +89,7 @@ def test_whoever_may_only_view_a_namespace_gets_status_and_a_plan_that_says_what
     kubeconfig = space.server.kubeconfig_for_user(f"viewer-{space.namespace}")
     plugin = Plugin(kubeconfig, space.namespace, space.server._program("kubectl").parent)
     # The roles that join view are put together by a controller.
-    eventually(lambda: plugin.run("status", "bert").returncode == 0, seconds=30)
+    eventually(lambda: plugin.run("status", "bert").returncode == 0, seconds=60)
     (change,) = plugin.read("plan", "-f", "-", stdin=json.dumps(make_body(replicas=3)))["changes"]
     assert (change["restarted"], change["room"]) == (0, None)
     assert any("You may not list the nodes" in note for note in change["notes"])

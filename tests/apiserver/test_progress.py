@@ -58,7 +58,7 @@ def test_a_download_says_how_far_it_is(space, replica, pod):
     numbers = {"done_bytes": 536_000_000, "total_bytes": 1_340_000_000, "bytes_per_second": 85e6}
     replica.answer = (503, {"stage": "fetching", "phase": "files", **numbers})
     fetching(space, pod)
-    why = wait_for_words(space, "at")
+    why = wait_for_words(space, " at 85 MB/s")
     assert why == "Downloading google-bert/bert-large-uncased: 0.5 of 1.3 GB (40 %) at 85 MB/s."
     replica.answer = (503, {"stage": "fetching", "phase": "files", **numbers, "done_bytes": 1_206_000_000})
     wait_for_words(space, "(90 %)")

@@ -40,10 +40,12 @@ def test_a_namespaced_operator_needs_no_cluster_role(space, namespaced):
 
 def test_a_namespaced_operator_leaves_other_namespaces_alone(control_plane, space, namespaced):
     control_plane.kubectl("-n", "default", "apply", "-f", "-", stdin=json.dumps(make_body("elsewhere")))
-    space.apply(make_body())
-    space.wait_for_reason("bert", "Starting")
-    assert control_plane.kubectl("-n", "default", "get", "deployments", "-o", "name") == ""
-    control_plane.kubectl("-n", "default", "delete", "llmi", "elsewhere")
+    try:
+        space.apply(make_body())
+        space.wait_for_reason("bert", "Starting")
+        assert control_plane.kubectl("-n", "default", "get", "deployments", "-o", "name") == ""
+    finally:
+        control_plane.kubectl("-n", "default", "delete", "llmi", "elsewhere")
 
 
 @pytest.fixture
@@ -78,11 +80,11 @@ def test_a_missing_right_to_list_is_named_and_tried_again(space, account, tmp_pa
     grant("services", ["get", "create", "patch"])
     with OperatorProcess(account, tmp_path / "log"):
         space.apply(make_body())
-        why = space.wait_for_reason("bert", "Forbidden", seconds=30)
+        why = space.wait_for_reason("bert", "Forbidden", seconds=90)
         assert why.startswith("The operator may not list Services: grant it that in its Role")
         assert space.get("deployment", "bert") is None
         grant("services")
-        space.wait_for_reason("bert", "Starting", seconds=50)
+        space.wait_for_reason("bert", "Starting", seconds=90)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 class HastyOperator(OperatorProcess):
-    """Reads nodes anew each time, and takes a replica for stuck after 3 s."""
+    """Reads nodes anew each time, and takes a replica for stuck after 6 s."""
 
     module = "llmi_testing.hasty_operator"
 
@@ -163,7 +163,7 @@ def test_while_all_gpus_are_in_use_replicas_are_replaced_one_by_one_and_beside_a
     kubelets.held.set()
     edit(space, engine={"image": "server:3"})
     eventually(lambda: images(space) == ["server:2", "server:2", "server:3"], seconds=40)
-    assert space.status("bert")["rollout"]["because"].startswith(f"A node has a free {GPU}")
+    wait_for_mode(space, "Surge", f"A node has a free {GPU}")
     kubelets.held.clear()
     eventually(lambda: images(space) == ["server:3"] * 2, seconds=40)
     space.wait_for_reason("bert", "Serving", seconds=40)

@@ -31,7 +31,7 @@ def test_ready_for_an_older_generation_does_not_satisfy_kubectl_wait(space, acco
         space.wait_for_pods(1)
         space.make_pods_ready()
         space.wait_for_reason("bert", "Serving")
-        space.kubectl("wait", "--for=condition=Ready", "llmi/bert", "--timeout=1s")
+        space.kubectl("wait", "--for=condition=Ready", "llmi/bert", "--timeout=60s")
     space.patch("llmi", "bert", {"spec": {"limits": {"maxQueuedRequests": 7}}})
     eventually(lambda: space.need("llmi", "bert")["metadata"]["generation"] == 2)
     assert space.condition("bert")["status"] == "True"

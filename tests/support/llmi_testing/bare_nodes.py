@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from datetime import UTC, datetime
@@ -9,8 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmi_testing.apiserver import ApiServer
+from llmi_testing.eventually import eventually
 
 BEAT_SECONDS = 10
+NOT_READY = "node.kubernetes.io/not-ready"
 
 
 class Nodes:
@@ -47,6 +50,9 @@ class Nodes:
         self._server.kubectl("create", "-f", "-", stdin=json.dumps(body))
         self._report(name, amounts)
         self._amounts[name] = amounts
+        # A new node bears it until a controller has seen the report, and says so of pods that it is to take.
+        words = ("get", "node", name, "-o", "jsonpath={.spec.taints[*].key}")
+        eventually(lambda: NOT_READY not in self._server.kubectl(*words), f"the node {name} is ready")
 
     def let_fall_off(self, name: str, resource: str) -> None:
         """Let a node's devices be there and not work."""
@@ -61,7 +67,9 @@ class Nodes:
         while not self._stopped.wait(BEAT_SECONDS):
             for name, amounts in list(self._amounts.items()):
                 if name not in self._silent:
-                    self._report(name, amounts)
+                    # One report that fails is made up for by the next; a thread that ends would lose every node.
+                    with contextlib.suppress(AssertionError):
+                        self._report(name, amounts)
 
     def _report(self, name: str, amounts: dict[str, str]) -> None:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

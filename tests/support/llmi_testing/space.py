@@ -61,28 +61,30 @@ class Space:
 
     def condition(self, name: str, kind: str = "Ready") -> Body:
         """One condition of an LLMInference; empty while it is missing."""
-        return next((item for item in self.status(name).get("conditions", []) if item["type"] == kind), {})
+        return _condition(self.status(name), kind)
 
     def wait_for_reason(self, name: str, reason: str, *, seconds: float = 40.0) -> str:
-        """Wait until Ready has a reason.
+        """Wait until Ready has a reason that is about the present spec.
 
         Returns:
-            The sentence for the user.
+            The sentence for the user, as it stood beside that reason.
         """
 
-        def look() -> bool:
-            assert self.condition(name).get("reason") == reason, self.status(name)
-            return True
+        def look() -> Body:
+            body = self.need("llmi", name)
+            status: Body = body.get("status", {})
+            assert _condition(status, "Ready").get("reason") == reason, status
+            assert status.get("observedGeneration") == body["metadata"]["generation"], status
+            return status
 
-        eventually(look, seconds=seconds)
-        return str(self.status(name).get("why", ""))
+        return str(eventually(look, seconds=seconds).get("why", ""))
 
     def wait_for_pods(self, count: int) -> list[Body]:
         """Wait until there are so many pods that are not being deleted."""
 
         def look() -> list[Body]:
             pods = [pod for pod in self.list("pods") if "deletionTimestamp" not in pod["metadata"]]
-            assert len(pods) == count
+            assert len(pods) == count, f"{len(pods)} pods instead of {count}: {[_name(pod) for pod in pods]}"
             return pods
 
         return eventually(look)
@@ -95,6 +97,14 @@ class Space:
         """Let every pod run and answer, as far as the API knows."""
         for pod in self.list("pods"):
             self.set_pod_status(pod["metadata"]["name"], ready_status(pod))
+
+
+def _name(body: Body) -> str:
+    return str(body["metadata"]["name"])
+
+
+def _condition(status: Body, kind: str) -> Body:
+    return next((item for item in status.get("conditions", []) if item["type"] == kind), {})
 
 
 def ready_status(pod: Body) -> Body:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import gobuild
 from llmi_testing.apiserver import ROOT, ApiServer
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 
 OVERLAY = ROOT / "deploy" / "observability" / "kube-state-metrics"
 SYSTEM, NAME = "llminference-system", "kube-state-metrics"
@@ -38,7 +38,7 @@ class StateMetrics:
 
     def series(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         """Labels and values by the name of the metric."""
-        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=60).text
         found: dict[str, list[tuple[dict[str, str], float]]] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -55,7 +55,7 @@ class StateMetrics:
 @contextmanager
 def running_state_metrics(server: ApiServer, folder: Path) -> Iterator[StateMetrics]:
     """Run it against a control plane with our types while the block runs, as the docs say that it is to be run."""
-    kubeconfig, ports = _install(server), (_free_port(), _free_port())
+    kubeconfig, ports = _install(server), (free_port(), free_port())
     data = json.loads(server.kubectl("-n", SYSTEM, "get", "configmap", "llminference-state-metrics", "-o", "json"))
     (folder / FILE).write_text(data["data"][FILE])
     flags = {
@@ -96,9 +96,3 @@ def _answers(process: subprocess.Popen[bytes], found: StateMetrics) -> bool:
         return "llminference_info" in httpx.get(f"http://127.0.0.1:{found.port}/metrics", timeout=10).text
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
