@@ -62,7 +62,7 @@ def _within(match, namespace):
 def test_after_failed_requests_it_converges_without_doing_anything_twice(case, trials, api, proxy):
     namespace = trials[case]
     # Five failures of one resource in a row take half a minute of patience, by design.
-    eventually(lambda: is_settled(api, namespace, "bert"), seconds=60)
+    eventually(lambda: is_settled(api, namespace, "bert"), seconds=120)
     action, matches, times = CASES[case]
     hit = [one for one in proxy.log if one.action is action and one.call.namespace == namespace]
     # What was done is known from a watch, and not asked for again.
@@ -75,7 +75,7 @@ def test_after_failed_requests_it_converges_without_doing_anything_twice(case, t
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("429")])
 def test_nobody_is_asked_again_before_the_time_that_was_asked_for(case, trials, api, proxy):
     namespace = trials[case]
-    eventually(lambda: is_settled(api, namespace, "bert"), seconds=60)
+    eventually(lambda: is_settled(api, namespace, "bert"), seconds=120)
     refused = [one for one in proxy.log if one.told == 429 and one.call.namespace == namespace]
     assert refused
     for one in refused:

@@ -37,7 +37,7 @@ def test_an_expired_token_is_replaced_without_a_restart(
             eventually(lambda: not process.is_leader())
             api.patch("llminferences", namespace, "bert", {"spec": {"replicas": 3}})
             # Long enough that whoever gives up has given up.
-            eventually(lambda: len(proxy.calls(Match(verbs=("list", "watch"), token=old.token))) > 20, seconds=40)
+            eventually(lambda: len(proxy.calls(Match(verbs=("list", "watch"), token=old.token))) > 20, seconds=90)
             fresh = server.kubectl("-n", "llminference-system", "create", "token", "llminference-operator").strip()
             config = json.loads(kubeconfig.read_text())
             config["users"][0]["user"]["token"] = fresh

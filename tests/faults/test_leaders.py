@@ -20,7 +20,13 @@ DEFAULT_LEASE = {
     "lease_renew_deadline_seconds": "10",
     "lease_retry_seconds": "2",
 }
-KILLED_SECONDS, STOPPED_SECONDS = 30.0, 5.0
+LONG_LEASE = {
+    "lease_duration_seconds": "120",
+    "lease_renew_deadline_seconds": "100",
+    "lease_retry_seconds": "2",
+}
+WORKS_SECONDS = 60.0
+"""How long it may take on a machine that has other things to do; how long it took is reported."""
 
 
 class Pair:
@@ -33,7 +39,7 @@ class Pair:
     def edit(self, replicas):
         self.api.patch("llminferences", self.namespace, "bert", {"spec": {"replicas": replicas}})
 
-    def wait_for(self, replicas, seconds=30.0):
+    def wait_for(self, replicas, seconds=WORKS_SECONDS):
         def look():
             return self.api.need("deployments", self.namespace, "bert")["spec"]["replicas"] == replicas
 
@@ -49,7 +55,7 @@ class Pair:
 
     def wait_for_writers(self, *agents):
         """Wait until just these have written, in this order: an edit can be seen before its answer is in the log."""
-        eventually(lambda: self.writers() == list(agents), f"writers are {agents}", seconds=10)
+        eventually(lambda: self.writers() == list(agents), f"writers are {agents}")
 
     def agent(self, process):
         return process._settings["user_agent"]
@@ -82,23 +88,25 @@ def make_pair(server, api, account, namespace, tmp_path, audit):
         yield make
 
 
-def test_after_the_leader_was_killed_the_other_works_within_half_a_minute(make_pair, record_property):
+def test_after_the_leader_was_killed_the_other_works_once_the_lease_has_ended(make_pair, record_property):
     pair = make_pair(**DEFAULT_LEASE)
     pair.leader.kill()
     began = time.monotonic()
     pair.edit(3)
-    pair.wait_for(3, seconds=KILLED_SECONDS)
+    pair.wait_for(3)
     record_property("seconds", round(time.monotonic() - began, 1))
     print(f"leader killed: {time.monotonic() - began:.1f} s")
     pair.wait_for_writers(pair.agent(pair.leader), pair.agent(pair.follower))
 
 
-def test_after_the_leader_was_stopped_the_other_works_within_seconds(make_pair, record_property):
-    pair = make_pair(**DEFAULT_LEASE)
+def test_after_the_leader_was_stopped_the_other_works_long_before_the_lease_would_have_ended(
+    make_pair, record_property
+):
+    pair = make_pair(**LONG_LEASE)
     began = time.monotonic()
     os.kill(pair.leader._process.pid, signal.SIGTERM)
     pair.edit(3)
-    pair.wait_for(3, seconds=STOPPED_SECONDS)
+    pair.wait_for(3)
     record_property("seconds", round(time.monotonic() - began, 1))
     print(f"leader stopped: {time.monotonic() - began:.1f} s")
     assert pair.leader._process.wait(25) == 0
@@ -178,7 +186,7 @@ def test_a_wrong_clock_makes_no_second_leader(make_pair, monkeypatch, skew):
 def test_a_stolen_lease_is_waited_for(make_pair):
     pair = make_pair()
     pair.follower.stop()
-    lease = {"holderIdentity": "thief", "leaseDurationSeconds": 3, "leaseTransitions": 99}
+    lease = {"holderIdentity": "thief", "leaseDurationSeconds": 6, "leaseTransitions": 99}
     pair.api.patch("leases", "llminference-system", pair.namespace, {"spec": lease})
     eventually(lambda: not pair.leader.is_leader())
     pair.edit(3)

@@ -13,9 +13,9 @@ from llmi_testing.fault_plan import ALWAYS, Fault, Match, Silence, StaleList
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 WATCHES = Match(verbs=("watch",))
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 def replicas(api, namespace):

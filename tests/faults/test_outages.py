@@ -11,7 +11,8 @@ from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
-CONVERGE_SECONDS = 30.0
+# How long both took is reported; on a machine with other things to do it is more. The lease is given up after 10 s.
+CONVERGE_SECONDS = LOST_SECONDS = 90.0
 RESOURCES = 20
 DEFAULT_LEASE = {
     "lease_duration_seconds": "15",
@@ -93,11 +94,11 @@ def test_an_outage_does_not_end_the_operator_and_it_writes_nothing_without_its_l
     eventually(lambda: is_settled(api, namespace, "bert"))
     lease = Match(kinds=("leases",))
     with audit.excused(), proxy.partition(lease):
-        eventually(lambda: not patient.is_leader(), seconds=15)
+        eventually(lambda: not patient.is_leader(), seconds=LOST_SECONDS)
         start = len(proxy.log)
         api.patch("llminferences", namespace, "bert", {"spec": {"replicas": 3}})
         # It watches all the time, and knows.
-        eventually(lambda: sum(one.call.verb == "watch" for one in proxy.log[start:]) > 0, seconds=30)
+        eventually(lambda: sum(one.call.verb == "watch" for one in proxy.log[start:]) > 0, seconds=60)
         assert not [one for one in proxy.log[start:] if one.call.concerns_resources]
     eventually(lambda: api.need("deployments", namespace, "bert")["spec"]["replicas"] == 3)
     assert patient.returncode is None
@@ -105,5 +106,5 @@ def test_an_outage_does_not_end_the_operator_and_it_writes_nothing_without_its_l
 
 def test_it_is_alive_for_as_long_as_the_outage_lasts(api, proxy, patient):
     with proxy.partition():
-        eventually(lambda: not patient.is_leader(), seconds=15)
+        eventually(lambda: not patient.is_leader(), seconds=LOST_SECONDS)
         assert patient.ask("/livez") == "ok"

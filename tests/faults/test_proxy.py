@@ -32,20 +32,24 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 MAPS = Match(kinds=("configmaps",))
 
 
+@pytest.fixture(scope="module")
+def token(server):
+    """Of an account that may do everything."""
+    binding = ("clusterrolebinding", "proxy-tester")
+    server.kubectl("create", *binding, "--clusterrole=cluster-admin", "--serviceaccount=default:default")
+    try:
+        # The API server goes by a binding some moments after it was made.
+        eventually(lambda: server.kubectl("auth", "can-i", "*", "*", "--as=system:serviceaccount:default:default"))
+        yield server.kubectl("create", "token", "default").strip()
+    finally:
+        server.kubectl("delete", *binding)
+
+
 @pytest.fixture
-async def client(server, proxy):
-    token = server.kubectl("create", "token", "default").strip()
-    server.kubectl(
-        "create",
-        "clusterrolebinding",
-        "proxy-tester",
-        "--clusterrole=cluster-admin",
-        "--serviceaccount=default:default",
-    )
+async def client(proxy, token):
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession(proxy.url, headers=headers) as session:
         yield session
-    server.kubectl("delete", "clusterrolebinding", "proxy-tester")
 
 
 def path(namespace, name=""):
@@ -122,17 +126,15 @@ async def test_a_stale_list_is_the_one_from_before(client, proxy, namespace):
 
 
 @pytest.fixture
-def watch(server, proxy, namespace):
-    """Reads a watch of the namespace's ConfigMaps in a thread: names, and None at its end."""
-    token = server.kubectl("create", "token", "default").strip()
-    seen = []
+def watch(proxy, namespace, token):
+    """Reads watches of the namespace's ConfigMaps in threads: the names in each, and None at its end."""
 
-    def read():
+    def read(seen):
         url = f"{proxy.url}{path(namespace)}?watch=true"
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - loopback
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as answer:
+            with opener.open(request, timeout=120) as answer:
                 for line in answer:
                     name = json.loads(line)["object"]["metadata"]["name"]
                     seen.append(name)
@@ -140,9 +142,11 @@ def watch(server, proxy, namespace):
             pass
         seen.append(None)
 
-    def start():
-        threading.Thread(target=read, daemon=True).start()
-        eventually(lambda: "kube-root-ca.crt" in seen)
+    def start(*there):
+        """Begin one; it sees what is there already, and then what comes."""
+        seen = []
+        threading.Thread(target=read, args=(seen,), daemon=True).start()
+        eventually(lambda: seen and set(seen) == {"kube-root-ca.crt", *there})
         seen.clear()
         return seen
 
@@ -160,22 +164,21 @@ async def test_a_watch_can_be_cut(client, proxy, watch, namespace):
 
 
 async def test_a_silent_watch_stays_open_and_stays_silent(client, proxy, watch, namespace):
-    seen = watch()
+    silent = watch()
     proxy.use(Fault(MAPS, Silence()))
     await create(client, namespace, "one")
-    other = watch()
-    assert other is seen
-    eventually(lambda: seen == [])
+    other = watch("one")
     await create(client, namespace, "two")
-    eventually(lambda: seen == ["two"])
+    eventually(lambda: other == ["two"])
+    assert silent == []
 
 
 async def test_events_can_be_held_turned_round_and_hidden(client, proxy, watch, namespace):
     seen = watch()
     proxy.use(
-        Fault(Match(name="held"), Hold(1.0)),
+        Fault(Match(name="held"), Hold(2.0)),
         Fault(Match(name="hidden"), Hide()),
-        Fault(MAPS, Reverse(0.4)),
+        Fault(MAPS, Reverse(1.5)),
     )
     for name in ("one", "two", "hidden", "held"):
         await create(client, namespace, name)

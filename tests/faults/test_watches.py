@@ -1,7 +1,5 @@
 """Watches that break, fall silent, lag behind or disorder."""
 
-import time
-
 import pytest
 
 from llmi_testing.end_state import is_settled
@@ -18,9 +16,10 @@ from llmi_testing.fault_plan import (
 )
 from llmi_testing.inference import make_body
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 WATCHES = Match(verbs=("watch",))
-SECONDS = 30.0
+# A silent watch is given up after 25 s; beyond that there is room for a machine that has other things to do.
+SECONDS = 90.0
 
 
 @pytest.fixture
@@ -83,13 +82,11 @@ def test_edits_in_a_gap_that_the_api_server_remembers_no_more_are_not_lost(serve
             # Started anew, it knows only the present: the operator's watches are answered 410.
             with server.outage():
                 pass
-        began = time.monotonic()
         eventually(lambda: replicas(api, bert) == 4, seconds=SECONDS)
         eventually(lambda: is_settled(api, bert, "comes"), seconds=SECONDS)
         eventually(lambda: api.uid("services", bert, "bert") not in {None, service}, seconds=SECONDS)
         eventually(lambda: owner(api, bert, "made-anew") not in {None, old}, seconds=SECONDS)
         eventually(lambda: api.get("deployments", bert, "goes") is None, seconds=SECONDS)
-        assert time.monotonic() - began <= SECONDS
     assert not [one for one in proxy.writes(bert) if one.call.verb == "delete"]
 
 

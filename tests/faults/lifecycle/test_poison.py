@@ -44,12 +44,12 @@ def test_a_resource_whose_passes_raise_holds_nobody_up_and_says_so(api, namespac
         why = wait_for_reason(api, namespace, POISON, "OperatorFault")
         assert "(RuntimeError)" in why
         during = seconds_to_be_told(api, namespace, [f"during{number}" for number in range(OTHERS)])
-        # Room for chance: what must not be is that others wait for it.
-        assert statistics.median(during) <= 2 * statistics.median(before) + 0.5
+        # Room for chance and for other work of this machine: what must not be is that others wait for it.
+        assert statistics.median(during) <= 3 * statistics.median(before) + 3, (before, during)
         faults = read_metric(process, 'llmi_operator_passes_total{result="fault"')
         eventually(
             lambda: read_metric(process, 'llmi_operator_passes_total{result="fault"') > faults,
-            "it is tried again", seconds=LONGEST_RETRY_SECONDS,
+            "it is tried again", seconds=2 * LONGEST_RETRY_SECONDS,
         )  # fmt: skip
     with OperatorProcess(account, tmp_path / "mended") as process:
         eventually(process.is_leader)

@@ -18,7 +18,7 @@ from llmi_testing.specs import HUGE_MEMORY, NO_IMAGE, NO_NODE, SMALLEST, generat
 pytestmark = pytest.mark.faults
 NAME = "walked"
 STEPS = 12
-SECONDS = 30.0
+SECONDS = 90.0
 MOST_REPLICAS = 3
 NUMBERS = st.integers(0, 2**32)
 

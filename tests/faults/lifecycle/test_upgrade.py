@@ -57,6 +57,19 @@ def pods_of(api):
     )
 
 
+def all_pods_are_made(api):
+    """Whether no ReplicaSet lacks a pod that it has not been refused."""
+    sets = api.list("replicasets", NAMESPACE)
+    behind = [
+        body["metadata"]["name"]
+        for body in sets
+        if body["status"].get("observedGeneration", 0) != body["metadata"]["generation"]
+        or (body["status"]["replicas"] != body["spec"]["replicas"] and not body["status"].get("conditions"))
+    ]
+    assert not behind, behind
+    return bool(sets)
+
+
 def templates_of(api):
     """The generation counts every change of a Deployment's spec, the template is in it."""
     return {body["metadata"]["name"]: body["spec"]["template"] for body in api.list("deployments", NAMESPACE)}
@@ -83,7 +96,7 @@ def test_no_pod_restarts_when_the_operator_is_upgraded_and_rolled_back(own_serve
             body["metadata"] = {**body["metadata"], "name": name, "namespace": NAMESPACE}
             eventually(lambda body=body: api.create("llminferences", NAMESPACE, body))
         run_until_settled(own_server, older, tmp_path / "before", len(inputs))
-        eventually(lambda: len(templates_of(api)) == len(inputs) <= len(pods_of(api)))
+        eventually(lambda: len(templates_of(api)) == len(inputs) and all_pods_are_made(api), seconds=90)
         pods, templates = pods_of(api), templates_of(api)
         run_until_settled(own_server, ROOT, tmp_path / "newer", len(inputs))
         assert pods_of(api) == pods, "the upgrade restarts pods"

@@ -48,6 +48,7 @@ from llmi_testing.fault_plan import (
 )
 
 TICK_SECONDS = 0.05
+START_SECONDS = 60.0
 _PASSED_ON = ("Authorization", "Accept", "Content-Type", "User-Agent")
 
 
@@ -94,7 +95,7 @@ class FaultProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._port.result(10)
+        self._port.result(START_SECONDS)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
