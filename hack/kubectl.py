@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ class Kubectl:
         """Run it and give what it prints; CommandFailed tells what it said otherwise."""
         argv = [str(self.program), *words]
         environment = {**os.environ, **({"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {})}
+        limit = TIMEOUT_SECONDS + asked_to_wait(words)
         try:
             done = subprocess.run(
                 argv,
@@ -33,10 +36,10 @@ class Kubectl:
                 text=True,
                 env=environment,
                 check=False,
-                timeout=TIMEOUT_SECONDS,
+                timeout=limit,
             )
         except subprocess.TimeoutExpired as late:
-            raise CommandFailed(argv, 124, f"no answer within {TIMEOUT_SECONDS:.0f} s") from late
+            raise CommandFailed(argv, 124, f"no answer within {limit:.0f} s") from late
         if done.returncode != 0:
             raise CommandFailed(argv, done.returncode, done.stderr)
         return done.stdout
@@ -45,6 +48,12 @@ class Kubectl:
         """List objects."""
         found: list[dict[str, Any]] = json.loads(self("get", *words, "-o", "json", "--request-timeout=10s"))["items"]
         return found
+
+
+def asked_to_wait(words: Iterable[str]) -> float:
+    """How many seconds kubectl itself is told to wait: it ends then, and says what it has seen."""
+    told = (re.fullmatch(r"--timeout=(\d+)s", word) for word in words)
+    return max((float(one[1]) for one in told if one), default=0.0)
 
 
 def whats_missing(kubectl: Kubectl, *, nodes: int | None = None) -> list[str]:

@@ -19,6 +19,7 @@ from problems import Problem
 ROOT = Path(__file__).parents[2]
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 PRICES = "currency: USD\nsource: made up\nnodes: {kind-node: {perHour: 2}}\n"
+READER = str(ROOT / "deploy" / "cluster-reader")
 ADAPTER = ROOT / "deploy" / "metrics-adapter"
 REGISTRATION = "apiservice/v1beta2.custom.metrics.k8s.io"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -36,7 +37,7 @@ def kubectl():
         pytest.skip("CLUSTER=current: these tests load model images into the nodes of a kind cluster")
     try:
         kubectl = kind_cluster.kubectl()
-        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=10s")
+        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=180s")
     except Problem as problem:
         pytest.fail(f"The operator does not run on a kind cluster; run `make test-cluster`. {problem}")
     models.make_and_load()
@@ -103,16 +104,18 @@ def priced(kubectl, audit):
     """Prices for all nodes, and an operator that has them at once: the kubelet takes a minute or so by itself."""
     metadata = {"name": "llminference-prices", "namespace": deploy.NAMESPACE}
     prices = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"prices.yaml": PRICES}}
-    kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
-    kubectl("label", "nodes", "--all", "--overwrite", f"{INSTANCE_TYPE}=kind-node")
-    kubectl("apply", "-f", "-", stdin=json.dumps(prices))
-    with audit.excused():
-        kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
-        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=55s")
-    yield
-    kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"])
-    kubectl("label", "nodes", "--all", f"{INSTANCE_TYPE}-")
-    kubectl("delete", "-k", str(ROOT / "deploy" / "cluster-reader"))
+    try:
+        kubectl("apply", "-k", READER)
+        kubectl("label", "nodes", "--all", "--overwrite", f"{INSTANCE_TYPE}=kind-node")
+        kubectl("apply", "-f", "-", stdin=json.dumps(prices))
+        with audit.excused():
+            kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
+            kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=180s")
+        yield
+    finally:
+        kubectl("-n", deploy.NAMESPACE, "delete", "configmap", metadata["name"], "--ignore-not-found")
+        kubectl("label", "nodes", "--all", f"{INSTANCE_TYPE}-")
+        kubectl("delete", "-k", READER, "--ignore-not-found")
 
 
 @pytest.fixture
@@ -128,11 +131,11 @@ def metrics_adapter(kubectl, tmp_path):
         "images": [{"name": "llminference/operator", "newName": name, "newTag": tag}],
     }
     (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
-    kubectl("apply", "-k", str(tmp_path))
     try:
+        kubectl("apply", "-k", str(tmp_path))
         eventually(lambda: kubectl("get", REGISTRATION, "--ignore-not-found"), "it has registered", seconds=90)
-        kubectl("wait", "--for=condition=Available", REGISTRATION, "--timeout=55s")
+        kubectl("wait", "--for=condition=Available", REGISTRATION, "--timeout=180s")
         yield
     finally:
-        kubectl("delete", "-k", str(tmp_path), "--wait=false")
+        kubectl("delete", "-k", str(tmp_path), "--wait=false", "--ignore-not-found")
         eventually(lambda: not kubectl("get", REGISTRATION, "--ignore-not-found"), "it is gone", seconds=60)

@@ -89,7 +89,7 @@ def drain(cluster):
     node = cluster.objects("pods", "tiny")[0]["spec"]["nodeName"]
     try:
         selector = "--pod-selector=llminference.dev/llminference=tiny"
-        cluster.kubectl("drain", node, selector, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=110s")
+        cluster.kubectl("drain", node, selector, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
         settle(cluster, 2)
     finally:
         cluster.kubectl("uncordon", node)
@@ -105,7 +105,7 @@ def scale_down_by_autoscaler(cluster):
     eventually(lambda: cluster.get("hpa", "tiny"), "there is an autoscaler")
     system = ("-n", deploy.NAMESPACE)
     cluster.kubectl(*system, "delete", "pods", "--all", "--grace-period=0", "--force")
-    cluster.kubectl(*system, "rollout", "status", deploy.OPERATOR, "--timeout=110s")
+    cluster.kubectl(*system, "rollout", "status", deploy.OPERATOR, "--timeout=180s")
     eventually(lambda: len(pod_names(cluster)) == 1, "the autoscaler leaves one", seconds=330)
     cluster.patch("tiny", replicas=1, autoscaling=None)
     settle(cluster, 1)
@@ -115,7 +115,7 @@ def scale_down_by_autoscaler(cluster):
 def test_a_child_that_somebody_deletes_comes_back(served, kind):
     old = served.get(kind, "tiny")["metadata"]["uid"]
     served("delete", kind, "tiny", "--wait=true")
-    new = eventually(lambda: served.get(kind, "tiny"), "it is back", seconds=15)
+    new = eventually(lambda: served.get(kind, "tiny"), "it is back")
     assert new["metadata"]["uid"] != old
     served.wait_ready("tiny")
 
@@ -123,9 +123,7 @@ def test_a_child_that_somebody_deletes_comes_back(served, kind):
 def test_an_edit_by_hand_of_a_field_of_ours_is_reverted_and_a_foreign_one_is_kept(served):
     served("patch", "service", "tiny", "--type=merge", "-p", '{"spec":{"selector":{"app":"mine"}}}')
     served("annotate", "service", "tiny", "example.com/note=kept")
-    eventually(
-        lambda: "app" not in served.get("service", "tiny")["spec"]["selector"], "the selector is ours", seconds=15
-    )
+    eventually(lambda: "app" not in served.get("service", "tiny")["spec"]["selector"], "the selector is ours")
     assert served.get("service", "tiny")["metadata"]["annotations"]["example.com/note"] == "kept"
 
 
@@ -143,7 +141,7 @@ def test_the_leader_dies_and_another_goes_on_without_restarting_a_model(served):
 
     eventually(lambda: holder() not in {leader, None, ""}, "another leads", seconds=60)
     served("delete", "service", "tiny")
-    eventually(lambda: served.get("service", "tiny"), "the new leader works", seconds=30)
+    eventually(lambda: served.get("service", "tiny"), "the new leader works")
     assert pod_names(served) == pods
     restarts = [s["restartCount"] for p in served.objects("pods", "tiny") for s in p["status"]["containerStatuses"]]
     assert restarts == [0]

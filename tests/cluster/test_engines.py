@@ -41,7 +41,7 @@ def operator_with_vllm(kubectl, audit):
 
 def set_image(kubectl, words):
     kubectl("-n", deploy.NAMESPACE, "set", "env", deploy.OPERATOR, words)
-    kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=55s")
+    kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=180s")
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_a_model_of_the_size_of_bert_large_is_fetched_and_answers_within_its_mem
 
 def assert_start_is_told(cluster):
     """All phases and both amounts of memory stand in the status soon after the first answer."""
-    status = eventually(lambda: _with_memory(cluster.status("large")), "memory is told", seconds=30)
+    status = eventually(lambda: _with_memory(cluster.status("large")), "memory is told")
     startup, memory = status["startup"], status["memory"]
     print(f"bert-large: {startup} {memory}")
     assert {"scheduled", "pulled", "fetched", "fetchedRate", "loaded", "warmed", "answered"} <= set(startup)

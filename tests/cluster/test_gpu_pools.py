@@ -28,14 +28,16 @@ def pools(kubectl, server_image, hub):
     """The pools, and an operator that may read nodes; the hub was there before the taints of its node."""
     equipment = LiveCluster(kubectl, server_image, f"devices-{secrets.token_hex(3)}")
     kubectl("create", "namespace", equipment.namespace)
-    kubectl("apply", "-k", READER)
-    # It asks for a right that it was refused again after minutes, or when it starts.
-    kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
-    kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=120s")
-    with GpuPools(equipment).made() as pools:
-        yield pools
-    kubectl("delete", "-k", READER)
-    kubectl("delete", "namespace", equipment.namespace, "--wait=false")
+    try:
+        kubectl("apply", "-k", READER)
+        # It asks for a right that it was refused again after minutes, or when it starts.
+        kubectl("-n", deploy.NAMESPACE, "rollout", "restart", deploy.OPERATOR)
+        kubectl("-n", deploy.NAMESPACE, "rollout", "status", deploy.OPERATOR, "--timeout=180s")
+        with GpuPools(equipment).made() as pools:
+            yield pools
+    finally:
+        kubectl("delete", "-k", READER, "--ignore-not-found")
+        kubectl("delete", "namespace", equipment.namespace, "--wait=false")
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def occupy(cluster, node):
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "theirs"}, "spec": spec}
     cluster("apply", "-f", "-", stdin=json.dumps(pod))
-    cluster("wait", "--for=condition=Ready", "pod/theirs", "--timeout=60s")
+    cluster("wait", "--for=condition=Ready", "pod/theirs", "--timeout=120s")
 
 
 def test_a_spot_node_comes_first_and_an_ordinary_one_when_it_is_full(cluster, gpus):

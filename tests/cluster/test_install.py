@@ -34,7 +34,7 @@ def operator_image(kubectl, audit):
     with audit.excused():
         yield body["spec"]["template"]["spec"]["containers"][0]["image"]
         kubectl(*system, "scale", OPERATOR, "--replicas=2")
-        kubectl(*system, "rollout", "status", OPERATOR, "--timeout=55s")
+        kubectl(*system, "rollout", "status", OPERATOR, "--timeout=180s")
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +108,13 @@ def operators_objects(cluster):
 
 def test_a_model_serves_while_its_operator_comes_is_upgraded_and_goes(team, installer):
     installer.install("info")
-    team("rollout", "status", OPERATOR, "--timeout=55s")
+    team("rollout", "status", OPERATOR, "--timeout=180s")
     url = team.wait_ready("tiny")["url"]
     pods = model_pods(team)
     assert len(pods) == 1
     with team.load(url, rate=2, body=BODY) as load:
         installer.install("debug")
-        team("rollout", "status", OPERATOR, "--timeout=55s")
+        team("rollout", "status", OPERATOR, "--timeout=180s")
         team.wait_until_obeyed("tiny")
         installer.remove()
         eventually(lambda: operators_objects(team) == [], "the operator is gone", seconds=60)

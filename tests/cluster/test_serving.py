@@ -56,11 +56,11 @@ def test_a_load_balancer_that_never_comes_is_said_while_the_inside_address_answe
     assert tiny.ask(tiny.status("tiny")["url"], PARIS)[0] == 200
     tiny.patch("tiny", service={"type": "ClusterIP"})
     tiny.wait_ready("tiny")
-    eventually(lambda: (status := tiny.status("tiny")) and not status.get("why"), "nothing is left to say", seconds=30)
+    eventually(lambda: (status := tiny.status("tiny")) and not status.get("why"), "nothing is left to say")
 
 
 def test_kubectl_wait_and_scale_do_what_their_users_expect(tiny):
-    tiny("wait", "--for=condition=Ready", "llmi/tiny", "--timeout=30s")
+    tiny("wait", "--for=condition=Ready", "llmi/tiny", "--timeout=120s")
     tiny("scale", "llmi/tiny", "--replicas=0")
     tiny.wait_why("tiny", "as asked for", "spec.replicas")
     eventually(lambda: not tiny.objects("pods", "tiny"), "no pod is left")
@@ -74,7 +74,7 @@ def test_nothing_is_written_while_nothing_changes(tiny):
         return [tiny.get(kind, "tiny")["metadata"]["resourceVersion"] for kind in kinds]
 
     # The last word on a start comes soon after Ready: what it took.
-    eventually(lambda: tiny.status("tiny").get("memory"), "the start is told", seconds=30)
+    eventually(lambda: tiny.status("tiny").get("memory"), "the start is told")
     before = versions()
     assert all(tiny.ask(tiny.status("tiny")["url"], PARIS)[0] == 200 for _ in range(20))
     assert versions() == before

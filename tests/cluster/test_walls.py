@@ -21,7 +21,10 @@ def test_only_those_who_are_named_reach_the_model(cluster):
     cluster.apply("walled", access={"allowFrom": [{"podLabels": {"app": "friend"}}]})
     cluster.wait_ready("walled")
     host, client = f"walled.{cluster.namespace}.svc", cluster.client()
-    assert try_to_connect(cluster, client, host, 80)[:2] == ["resolved", "timed out"]
+    # Rules for a new pod are written some moments after it began.
+    eventually(
+        lambda: try_to_connect(cluster, client, host, 80)[:2] == ["resolved", "timed out"], "a stranger stays out"
+    )
     cluster("label", "pod", client, "app=friend", "--overwrite")
     eventually(lambda: "connected" in try_to_connect(cluster, client, host, 80), "a friend gets in")
 
@@ -30,8 +33,9 @@ def test_a_model_that_needs_no_hub_finds_names_and_reaches_nothing(cluster):
     cluster.apply("inside")
     cluster.wait_ready("inside")
     pod = cluster.objects("pods", "inside")[0]
-    api = try_to_connect(cluster, pod["metadata"]["name"], "kubernetes.default.svc.cluster.local", 443)
-    assert api[:2] == ["resolved", "timed out"]
+    api = ("kubernetes.default.svc.cluster.local", 443)
+    seen = ["resolved", "timed out"]
+    eventually(lambda: try_to_connect(cluster, pod["metadata"]["name"], *api)[:2] == seen, "the API is out of reach")
     assert pod["spec"]["serviceAccountName"] == "inside"
     mounts = [mount["mountPath"] for container in pod["spec"]["containers"] for mount in container["volumeMounts"]]
     assert not [path for path in mounts if "kubernetes.io/serviceaccount" in path]

@@ -31,7 +31,7 @@ def system(kubectl, audit):
 
 
 def rolled_out(system):
-    system("rollout", "status", deploy.OPERATOR, "--timeout=110s")
+    system("rollout", "status", deploy.OPERATOR, "--timeout=180s")
 
 
 def upgrade(kubectl, folder):

@@ -52,7 +52,7 @@ def start_hub(cluster: LiveCluster) -> str:
     cluster("expose", "pod", "hub", f"--port={PORT}")
     cluster("wait", "--for=condition=Ready", "pod/hub", "--timeout=60s")
     address = f"http://hub.{cluster.namespace}.svc:{PORT}"
-    eventually(lambda: "Traceback" not in cluster("logs", "hub"), "the hub runs", seconds=10)
+    eventually(lambda: "Traceback" not in cluster("logs", "hub"), "the hub runs")
     return address
 
 

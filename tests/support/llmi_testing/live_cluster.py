@@ -7,16 +7,17 @@ take the way through the Service and never leave the cluster's network.
 import json
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kubectl import Kubectl
 from llmi_testing.eventually import eventually as eventually_soon
 from llmi_testing.manifests import manifest
+from problems import CommandFailed
 
+Result = TypeVar("Result")
 SUPPORT = Path(__file__).parent
 START_SECONDS = 150.0
 TINY_BERT = {"image": {"reference": "llminference/model-tiny-bert:dev"}}
@@ -24,8 +25,16 @@ MINILM = {"image": {"reference": "llminference/model-minilm:dev"}}
 SMALL = {"requests": {"cpu": "100m", "memory": "700Mi"}, "limits": {"memory": "1500Mi"}}
 
 
-# A pod that loads a model on a busy machine takes a while.
-eventually = partial(eventually_soon, seconds=START_SECONDS)
+def eventually(look: Callable[[], Result], what: str = "it is true", *, seconds: float = START_SECONDS) -> Result:
+    """Wait for longer: a pod that loads a model on a busy machine takes a while. A kubectl that fails is run again."""
+
+    def try_to() -> Result:
+        try:
+            return look()
+        except CommandFailed as error:
+            raise AssertionError(str(error)) from error
+
+    return eventually_soon(try_to, what, seconds=seconds)
 
 
 class LiveCluster:
@@ -138,7 +147,7 @@ class LiveCluster:
         """A pod that sleeps in the namespace, for requests from inside; made when first asked for."""
         if not self.get("pod", "client"):
             self.run_pod("client", ["-c", "import signal; signal.pause()"], "ask.py", node=node)
-            self("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+            self("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
         return "client"
 
     def run_pod(
