@@ -165,6 +165,8 @@ def _pytest(outcome: Outcome, log: Path | None) -> None:
     folders = Path(tempfile.gettempdir(), f"llmi-test-{os.getuid()}-{tier}")
     folders.mkdir(exist_ok=True)
     env = {**os.environ, "PYTEST_DEBUG_TEMPROOT": str(folders)}
+    if tier == "soak":  # what is tested at random draws other examples each time
+        env.setdefault("LLMI_TEST_SEED", "new")
     with nullcontext() if log is None else log.open("wb") as output:
         code = subprocess.run(argv, cwd=ROOT, check=False, env=env, stdout=output, stderr=output).returncode
     if report.exists():
