@@ -39,7 +39,7 @@ def test_a_step_runs_after_those_it_names(tmp_path: Path) -> None:
 
 
 def test_independent_steps_run_side_by_side(tmp_path: Path) -> None:
-    both = threading.Barrier(2, timeout=10)  # broken, and so a failure, unless both arrive
+    both = threading.Barrier(2, timeout=60)  # broken, and so a failure, unless both arrive
     run_steps(
         [Step("one", lambda _: both.wait() and None), Step("two", lambda _: both.wait() and None)], tmp_path, Silent()
     )
@@ -84,7 +84,7 @@ def test_a_failure_keeps_what_follows_from_starting_and_stops_what_runs(tmp_path
             raise
 
     def fail(_: Path) -> None:
-        started.wait(10)
+        started.wait(60)
         raise OSError("no more")
 
     with pytest.raises(StepFailed, match="no more"):
@@ -105,7 +105,7 @@ def test_a_step_that_waits_ends_when_another_fails(tmp_path: Path) -> None:
         pause(600)
 
     def fail(_: Path) -> None:
-        waiting.wait(10)
+        waiting.wait(60)
         raise OSError("no more")
 
     with pytest.raises(StepFailed, match="no more"):

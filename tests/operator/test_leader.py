@@ -106,7 +106,7 @@ async def test_a_request_that_hangs_does_not_prolong_the_leadership(cluster):
     began = time.monotonic()
     with pytest.raises(LeadershipLostError):
         await one.keep()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "it has waited for the request"
 
 
 async def test_an_api_server_that_asks_for_patience_gets_it(cluster):

@@ -44,7 +44,7 @@ async def test_what_vanished_unseen_gets_a_pass_when_somebody_asks(cluster, stor
     store.put(INFERENCE, cluster.put(INFERENCE, make_stored_body()))
     del cluster.objects[INFERENCE.name, *KEY]
     resync.ask()
-    assert await asyncio.wait_for(queue.take(), 5) == KEY
+    assert await asyncio.wait_for(queue.take(), 60) == KEY
     assert store.get(INFERENCE, KEY) is None
 
 
@@ -55,7 +55,7 @@ async def test_a_listing_that_failed_is_tried_again(cluster, store, running):
     resync.ask()
     await asyncio.sleep(0.05)
     cluster.refusals.clear()
-    assert await asyncio.wait_for(queue.take(), 5) == KEY
+    assert await asyncio.wait_for(queue.take(), 60) == KEY
 
 
 async def test_a_listing_that_is_older_than_what_is_known_is_refused(cluster, store):

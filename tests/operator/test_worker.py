@@ -35,7 +35,7 @@ async def world():
 
 
 async def until(look):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not look():  # noqa: ASYNC110 - what is awaited is a fake without events
             await asyncio.sleep(0.005)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from llmi_api.failure import EXIT_CODES, FailureCode, FetchReport
+from llmi_testing.free_ports import free_port
 from llmi_testing.hub import Behaviour, running_hub
 from llmi_testing.models import small_model
 
@@ -69,7 +69,7 @@ def test_help_is_help():
 
 
 def test_a_missing_model_ends_the_server_with_its_code(message, tmp_path):
-    result = run(["serve"], message, **SERVE, LLMI_PORT=free_port(), LLMI_MODEL_DIR=str(tmp_path))
+    result = run(["serve"], message, **SERVE, LLMI_PORT=str(free_port()), LLMI_MODEL_DIR=str(tmp_path))
     assert_failure(result, message, FailureCode.MODEL_NOT_FOUND)
 
 
@@ -118,7 +118,7 @@ def test_a_fetch_needs_no_torch_and_no_web_framework():
 
 
 def test_a_server_is_live_at_once_ready_after_an_answer_and_ends_with_0_on_sigterm(message):
-    port = free_port()
+    port = str(free_port())
     process = start(["serve"], message, **SERVE, LLMI_PORT=port, LLMI_MODEL_DIR=str(small_model("bert", "fill-mask")))
     try:
         seen = watch(port, process)
@@ -128,7 +128,7 @@ def test_a_server_is_live_at_once_ready_after_an_answer_and_ends_with_0_on_sigte
         answer = httpx.post(f"http://127.0.0.1:{port}/", json={"inputs": "Snow is [MASK]. canary-prompt"})
         assert answer.status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, stderr
@@ -139,16 +139,17 @@ def test_a_server_is_live_at_once_ready_after_an_answer_and_ends_with_0_on_sigte
 
 
 def test_a_second_signal_ends_the_server_at_once(message):
-    port = free_port()
+    port = str(free_port())
     process = start(["serve"], message, **SERVE, LLMI_PORT=port, LLMI_MODEL_DIR=str(small_model("bert", "fill-mask")))
     try:
         watch(port, process)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503)
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
-        assert time.monotonic() - began < 2
+        _, stderr = process.communicate(timeout=60)
+        messages = [json.loads(line)["message"] for line in stderr.splitlines()]
+        assert "Second signal, exiting at once" in messages
+        assert "Drained" not in messages
     finally:
         process.kill()
 
@@ -177,9 +178,3 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])

@@ -13,6 +13,7 @@ from llmi_server.model.progress import Progress
 from llmi_server.model.readiness import answered
 from llmi_server.settings import FetchSettings
 from llmi_testing.eventually import eventually
+from llmi_testing.free_ports import free_port
 from llmi_testing.hub import Behaviour, running_hub
 
 
@@ -23,12 +24,6 @@ def root(tmp_path):
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(os.urandom(400_000))
     return tmp_path / "hub"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def fetching(hub, tmp_path, port):
@@ -50,7 +45,7 @@ def test_bytes_and_speed_are_told_while_the_fetch_runs_and_nobody_answers_after_
     with running_hub(root, {"owner/model": Behaviour(bytes_per_second=200_000)}) as hub:
         thread = threading.Thread(target=fetch, args=(fetching(hub, tmp_path, port),))
         thread.start()
-        eventually(watch, "a report from the middle of the fetch", seconds=20)
+        eventually(watch, "a report from the middle of the fetch")
         thread.join()
     report = seen[-1]
     assert (report.stage, report.phase) == (Stage.FETCHING, "download")
@@ -72,7 +67,7 @@ def test_a_taken_port_does_not_fail_the_fetch(root, tmp_path, caplog):
 def test_a_client_that_says_nothing_does_not_stop_the_next(monkeypatch):
     monkeypatch.setattr("llmi_server.model.readiness._CLIENT_SECONDS", 0.2)
     with answered(Progress().report, 0) as port, socket.create_connection(("127.0.0.1", port)):
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=10).status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code == 503
 
 
 def test_head_and_other_paths_are_answered():

@@ -45,9 +45,9 @@ def test_it_answers_by_its_own_names_and_a_back_end_that_is_killed_ends_the_cont
         assert triton.metric("nv_inference_pending_request_count") == 0
         assert triton.metric("llmi_requests_running") == 0
         assert httpx.post(f"http://{triton.address}/v2/repository/index", json={}).status_code == 403
-        eventually(lambda: "Repository ready" in triton.log.read_text(), "it is watched", seconds=30)
+        eventually(lambda: "Repository ready" in triton.log.read_text(), "it is watched", seconds=90)
         os.kill(triton.back_end(), signal.SIGKILL)
-        assert triton.process.wait(20) == EXIT_CODES[FailureCode.LOAD_FAILED]
+        assert triton.process.wait(60) == EXIT_CODES[FailureCode.LOAD_FAILED]
         assert not triton.is_ready()
         assert "ended by itself" in json.loads(triton.message.read_text())["message"]
 
@@ -57,7 +57,7 @@ def test_a_stop_answers_what_was_accepted(folder, tmp_path):
         answers: list[float] = []
         asking = threading.Thread(target=lambda: answers.append(double(triton.address, 100)))
         asking.start()
-        eventually(lambda: triton.metric("llmi_requests_running") == 1, "it computes", seconds=30)
+        eventually(lambda: triton.metric("llmi_requests_running") == 1, "it computes", seconds=90)
         triton.process.send_signal(signal.SIGTERM)
         asking.join(60)
         assert answers == [200]

@@ -133,7 +133,7 @@ def test_a_back_end_that_is_killed_ends_the_container_at_once_and_says_so(masks)
     """The last one with this server: Triton itself would say for ever that it is ready."""
     assert masks.is_ready()
     os.kill(masks.back_end(), signal.SIGKILL)
-    assert masks.process.wait(20) == EXIT_CODES[FailureCode.LOAD_FAILED]
+    assert masks.process.wait(60) == EXIT_CODES[FailureCode.LOAD_FAILED]
     assert not masks.is_ready()
     assert "ended by itself" in json.loads(masks.message.read_text())["message"]
 
@@ -147,7 +147,7 @@ def test_classes_are_the_bundled_servers_and_a_stop_answers_what_was_accepted(tm
         asking = threading.Thread(target=lambda: answers.extend(run_together(triton, [many] * 24)))
         asking.start()
         eventually(
-            lambda: all(triton.metric(name) >= 1 for name in IN_FLIGHT), "some are computed, others wait", seconds=30
+            lambda: all(triton.metric(name) >= 1 for name in IN_FLIGHT), "some are computed, others wait", seconds=90
         )
         triton.process.send_signal(signal.SIGTERM)
         asking.join(60)

@@ -16,6 +16,7 @@ from llmi_api.readiness import ReadinessReport, Stage
 from llmi_server.errors import EngineFailedError
 from llmi_server.model.files import TextRecipe
 from llmi_testing.engine import FakeEngine, fake_model
+from llmi_testing.eventually import eventually
 from llmi_testing.server import MODEL_NAME, running_server
 
 
@@ -238,8 +239,9 @@ def test_the_work_of_a_client_that_left_is_dropped():
         engine.hold()
         with ThreadOf(post, server, "running") as running:
             engine.entered.acquire()
+            limits = httpx.Timeout(60, read=0.3)
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{server.url}/v1/embeddings", json={"model": MODEL_NAME, "input": "gone"}, timeout=0.3)
+                httpx.post(f"{server.url}/v1/embeddings", json={"model": MODEL_NAME, "input": "gone"}, timeout=limits)
             wait_for(server, "llmi_requests_waiting", 0)
             engine.gate.set()
         assert running.result.status_code == 200
@@ -257,7 +259,9 @@ def test_waiting_requests_are_computed_together_and_answered_apart():
             workers = {text: ThreadOf(post, server, text) for text in expected}
             for worker in workers.values():
                 worker.start()
-            wait_for(server, "llmi_requests_waiting", 4)
+            # A request waits from its admission on, and can be computed only once its text is in tokens.
+            runner = server.lifecycle._service._runner
+            eventually(lambda: len(runner._pending) == 1 + len(expected))
             engine.gate.set()
             for text, worker in workers.items():
                 worker.join()

@@ -57,7 +57,7 @@ def test_silent_connections_are_closed_and_others_are_served_meanwhile(monkeypat
     if most < 2 * count + 200:
         pytest.skip(f"{most} files may be open, and {2 * count} are needed: both ends are in this process")
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    monkeypatch.setattr(f"{PROTOCOL}.HEADER_SECONDS", count / 500)
+    monkeypatch.setattr(f"{PROTOCOL}.HEADER_SECONDS", count / 250)
     starts = (b"", b"GET /livez HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nX: ")
     with running_server(body_timeout_seconds=1) as server, contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connect(server.port)) for _ in range(count)]

@@ -51,7 +51,7 @@ def test_a_signal_closes_for_new_requests_and_answers_the_accepted_ones():
         for thread in accepted:
             thread.join()
             assert thread.response.status_code == 200
-        server.thread.join(10)
+        server.thread.join(60)
         assert not server.thread.is_alive()
 
 
@@ -82,7 +82,7 @@ def test_what_is_not_answered_within_the_drain_time_is_told():
         stuck.join()
         assert stuck.response.status_code == 503
         assert stuck.response.json()["error"]["code"] == "shutting_down"
-        server.thread.join(10)
+        server.thread.join(60)
         assert not server.thread.is_alive()
         engine.gate.set()
 
@@ -90,5 +90,5 @@ def test_what_is_not_answered_within_the_drain_time_is_told():
 def test_a_signal_while_loading_ends_at_once():
     with running_server(load=False) as server:
         server.send_signal()
-        server.thread.join(2)
+        server.thread.join(60)
         assert not server.thread.is_alive()
