@@ -4,7 +4,7 @@ import pytest
 
 from llmi_testing.api import path
 from llmi_testing.auditing import Audit
-from llmi_testing.auditor import Judge, find_lie
+from llmi_testing.auditor import LONGEST_SECONDS, Auditor, Judge, find_lie
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
 
@@ -86,6 +86,12 @@ def test_while_the_operator_is_excused_patience_starts_anew():
     assert rules(judge.see_all([resource(condition())], objects, 0)) == []
     judge.excuse()
     assert rules(judge.see_all([resource(condition())], objects, 5.0)) == []
+
+
+def test_time_in_which_it_could_not_look_hardly_counts():
+    auditor = Auditor(None, "", None, None)
+    auditor._looked_at -= 100
+    assert auditor._tick() == LONGEST_SECONDS
 
 
 def test_an_orphan_is_found_after_a_minute():

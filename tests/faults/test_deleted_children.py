@@ -6,13 +6,11 @@ import pytest
 
 from llmi_testing.end_state import is_settled
 from llmi_testing.eventually import eventually
-from llmi_testing.fault_proxy import FaultProxy
 from llmi_testing.inference import make_body
-from llmi_testing.operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 # Far below the ten minutes after which everything is looked at anyway; how long it took is reported.
-UP_SECONDS = DOWN_SECONDS = 90.0
+UP_SECONDS = 90.0
 WHOLE = {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
 """With it every kind of child exists that the plan knows without files or claims."""
 
@@ -52,29 +50,6 @@ def test_each_child_comes_back_within_seconds(api, proxy, whole, namespace, reco
         eventually(lambda: created_since(proxy, start), f"{kind} was created")  # noqa: B023
         assert created_since(proxy, start) == [kind]
     record_property("slowest_seconds", round(slowest, 1))
-
-
-def test_all_children_deleted_while_the_operator_is_down_come_back_after_its_start(
-    server, api, account, namespace, tmp_path, audit, record_property
-):
-    with FaultProxy(server) as proxy:
-        settings = {"namespaces": namespace, "lease_name": namespace, "identity": namespace}
-        with OperatorProcess(proxy.kubeconfig(account), tmp_path / "log", **settings) as process, audit.excused():
-            api.create("llminferences", namespace, make_body(**WHOLE))
-            eventually(lambda: is_settled(api, namespace, "bert"), seconds=40)
-            resource = api.need("llminferences", namespace, "bert")
-            before = uids(api, resource)
-            process.kill()
-            for kind, name in before:
-                api.delete(kind, namespace, name)
-            # The claim goes only after the pods that use it.
-            eventually(lambda: uids(api, resource) == {}, seconds=120)
-            began = time.monotonic()
-            process.start()
-            eventually(lambda: set(uids(api, resource)) == set(before), seconds=DOWN_SECONDS)
-            eventually(lambda: is_settled(api, namespace, "bert"), seconds=DOWN_SECONDS)
-            record_property("seconds", round(time.monotonic() - began, 1))
-            assert not set(before.values()) & set(uids(api, resource).values())
 
 
 def test_a_child_deleted_again_and_again_comes_back_each_time(api, whole, namespace):
