@@ -60,7 +60,7 @@ def test_silent_connections_are_closed_and_others_are_served_meanwhile(monkeypat
     monkeypatch.setattr(f"{PROTOCOL}.HEADER_SECONDS", count / 250)
     starts = (b"", b"GET /livez HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nX: ")
     with running_server(body_timeout_seconds=1) as server, contextlib.ExitStack() as stack:
-        silent = [stack.enter_context(connect(server.port)) for _ in range(count)]
+        silent = [stack.enter_context(connect(server.port, seconds=60)) for _ in range(count)]
         for number, connection in enumerate(silent):
             connection.sendall(starts[number % 3])
         assert server.http.post("/v1/embeddings", content=embed(), headers=JSON).status_code == 200
