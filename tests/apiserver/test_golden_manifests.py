@@ -37,10 +37,13 @@ def restricted(control_plane):
         for name in names
     ]
     objects = [namespace, PRIORITY, RUNTIME, *accounts]
-    control_plane.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in objects))
-    yield control_plane
-    control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    control_plane.kubectl("delete", "priorityclass", "serving")
+    try:
+        control_plane.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(body) for body in objects))
+        yield control_plane
+    finally:
+        control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
+        # Other tests are about classes that do not exist.
+        control_plane.kubectl("delete", "priorityclass/serving", "runtimeclass/nvidia", "--ignore-not-found")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -45,12 +45,14 @@ def restricted(control_plane, tmp_path_factory):
         "patches": [{"target": {"kind": "ValidatingAdmissionPolicyBinding"}, "patch": json.dumps(patch)}],
     }
     (folder / "kustomization.yaml").write_text(json.dumps(overlay))
-    control_plane.kubectl("apply", "-k", str(folder))
-    # It holds some moments after it was applied.
-    eventually(lambda: "images must come from" in refusal(space, make_body(**FOREIGN_IMAGE)), seconds=60)
-    yield space
-    control_plane.kubectl("delete", "-k", str(folder))
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        control_plane.kubectl("apply", "-k", str(folder))
+        # It holds some moments after it was applied.
+        eventually(lambda: "images must come from" in refusal(space, make_body(**FOREIGN_IMAGE)), seconds=60)
+        yield space
+    finally:
+        control_plane.kubectl("delete", "-k", str(folder), "--ignore-not-found")
+        control_plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def refusal(space, body):
