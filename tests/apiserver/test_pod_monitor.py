@@ -37,7 +37,8 @@ def test_without_the_api_everything_else_is_made(space, account, tmp_path):
     with OperatorProcess(account, tmp_path / "log") as process:
         space.apply(make_body(**MONITORED))
         space.wait_for_pods(1)
-        assert space.condition("bert", "Stalled")["status"] == "False"
+        # Its pods come before the words about it.
+        eventually(lambda: space.condition("bert", "Stalled").get("status") == "False")
         assert not [line for line in process.lines() if line["log.level"] == "error"]
 
 
