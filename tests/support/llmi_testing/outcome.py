@@ -19,7 +19,10 @@ _ANNOTATIONS = frozenset({"llminference.dev/plan-hash", "deployment.kubernetes.i
 _HISTORY = frozenset({"startup", "memory", "scaling", "rollout"})
 _COUNTS = frozenset({"replicas", "readyReplicas", "ready", "url", "urls", "addresses"})
 _POD = re.compile(r"-[a-z0-9]{8,10}-(?:[a-z0-9]{5}\b)?")
-_OLDER_ANSWERS = re.compile(r" Until then .* on answering\.$")
+# Said only where an older version is there, which afresh it is not.
+_OF_THE_OLDER = re.compile(
+    r"( With spec\.rollout\.mode Auto, an old replica makes room\.)?( Until then .* on answering\.)?$"
+)
 _SECONDS = re.compile(r"\b\d+ s\b")
 LOOKS = 3
 """So many looks in a row must find the same."""
@@ -111,7 +114,7 @@ def _mask_words(value: Any, word: str, mask: str) -> Any:
         return [_mask_words(item, word, mask) for item in value]
     if not isinstance(value, str):
         return value
-    text = _SECONDS.sub("SOME s", _OLDER_ANSWERS.sub("", _POD.sub("-POD", value)))
+    text = _SECONDS.sub("SOME s", _OF_THE_OLDER.sub("", _POD.sub("-POD", value)))
     return re.sub(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", mask, text)
 
 
