@@ -130,13 +130,17 @@ def test_a_prompt_that_is_known_whole_still_computes_its_last_token():
 
 
 def test_the_youngest_gives_way_when_memory_ends_and_is_answered_in_full_later():
+    # Room for two texts of up to 512 tokens, or for a longer one.
     scheduler = make_scheduler(rows=4, row_tokens=600, budget=1100)
-    scheduler.submit(job(1, range(180), max_tokens=300))
-    scheduler.submit(job(2, range(1000, 1180), max_tokens=300))
-    outcomes = finish(scheduler)
-    assert [sum(outcome.key == key for outcome in outcomes) for key in (1, 2)] == [300, 300]
-    ends = [outcome.key for outcome in outcomes if outcome.finish]
-    assert ends == [1, 2]
+    scheduler.submit(job(1, range(180), max_tokens=400))
+    scheduler.submit(job(2, range(1000, 1180), max_tokens=400))
+    outcomes, gave_way = [], False
+    while (step := scheduler.next_step()) is not None:
+        gave_way = gave_way or (scheduler.running, scheduler.waiting) == (1, 1)
+        outcomes += fold(scheduler, step)
+    assert gave_way
+    assert [sum(outcome.key == key for outcome in outcomes) for key in (1, 2)] == [400, 400]
+    assert [outcome.key for outcome in outcomes if outcome.finish] == [1, 2]
 
 
 def test_after_a_failure_nothing_of_the_grid_is_trusted():
