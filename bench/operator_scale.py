@@ -62,7 +62,7 @@ def stage(*, controllers: bool) -> Iterator[Stage]:
         server = stack.enter_context(ApiServer(controllers=controllers))
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("-n", SYSTEM, "delete", "deployment", "--all", "--wait=false")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_until_types_are_served()
         api = Api(server)
         stack.callback(api.close)
         if controllers:
