@@ -107,6 +107,14 @@ def test_time_in_which_the_engine_computed_adds_up():
     assert telemetry.registry.get_sample_value("llmi_engine_busy_seconds_total") == 0.75
 
 
+def test_a_step_of_generation_counts_its_tokens_and_tells_how_full_the_cache_is():
+    telemetry = Telemetry()
+    telemetry.step_done(texts=3, prompt_tokens=40, reused_tokens=8, generated_tokens=2, used_share=0.25)
+    read = telemetry.registry.get_sample_value
+    assert [read("llmi_tokens_total", {"type": kind}) for kind in ("prompt", "reused", "generated")] == [40, 8, 2]
+    assert read("llmi_kv_cache_usage_ratio") == 0.25
+
+
 def test_what_runs_and_what_waits_is_in_flight():
     telemetry = Telemetry()
     telemetry.requests_counted(running=3, waiting=9)

@@ -60,6 +60,18 @@ def test_a_request_continues_its_callers_trace_down_to_the_batch(collector):
     assert request.kind == request.SPAN_KIND_SERVER
 
 
+def test_a_traced_request_is_an_example_of_what_was_measured_of_it(collector):
+    with tracing() as tracer, running_server(tracer=tracer) as server:
+        assert embed(server, **CALLED).status_code == 200
+
+        def examples():
+            text = server.http.get("/metrics", headers={"accept": "application/openmetrics-text"}).text
+            return {line.split("_bucket")[0] for line in text.splitlines() if f'trace_id="{TRACE}"' in line}
+
+        measured = {"gen_ai_server_request_duration_seconds", "llmi_request_queue_seconds"}
+        eventually(lambda: examples() == measured, "both have it")
+
+
 def test_attributes_have_the_conventions_names_and_none_of_the_text(collector):
     with tracing() as tracer, running_server(tracer=tracer) as server:
         embed(server, f"{SECRET} b", **CALLED)
