@@ -89,6 +89,9 @@ bench: $(READY) ## Measure the server against its peers, into docs/benchmarks.md
 bench-peers: $(READY) ## Install those peers, each into an environment of its own (5 GB in the cache folder)
 	PYTHONPATH=hack $(BIN)/python bench/peers.py
 
+bench-onnx: $(READY) ## Measure our engine against ONNX Runtime, the engines alone, on the same batches: 10 minutes
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/engine_choice.py $(BENCH_ARGS)
+
 bench-overload: $(READY) ## Measure what four times the load does to the server, and how long it takes to stop: 2 minutes
 	PYTHONPATH=tests/support $(BIN)/python bench/overload.py $(BENCH_ARGS)
 
@@ -130,4 +133,4 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: bench bench-peers bench-operator bench-scaling bench-engines demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-onnx bench-overload bench-operator bench-scaling bench-engines demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help

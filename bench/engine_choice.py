@@ -1,4 +1,4 @@
-"""Measures our engine against ONNX Runtime on the same batches: ``python bench/engine_choice.py``.
+"""Measures our engine against ONNX Runtime on the same batches: ``make bench-onnx``.
 
 Each engine is a process behind a pipe; one computes while the others wait. What is compared is the engine alone: no
 queue, no HTTP, no tokenizer. ``make bench-peers`` installs ONNX Runtime. The table in docs/decisions/0034 comes from
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inputs import SPECIAL_TOKENS, encoder_texts
+from llmi_testing.models import bert_large_classifier
 from peers import is_installed, python_of
 
 HERE = Path(__file__).resolve().parent
@@ -95,15 +96,16 @@ def compare(engines: list[Engine], rounds: int) -> float:
 def main() -> None:
     """Print a table in tokens/s, the median of the rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of a BERT classifier")
+    parser.add_argument("--folder", type=Path, help="of a BERT classifier (BERT-large's shape, random weights)")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     if not is_installed("onnx"):
         sys.exit("engine_choice: ONNX Runtime is not installed: make bench-peers")
-    other = [str(python_of("onnx")), str(HERE / "engines" / "onnx_runtime.py"), str(options.folder), str(EXPORTED)]
+    folder = str(options.folder or bert_large_classifier())
+    other = [str(python_of("onnx")), str(HERE / "engines" / "onnx_runtime.py"), folder, str(EXPORTED)]
     subprocess.run([*other, "export"], check=True)
     engines = [
-        start([sys.executable, str(HERE / "engines" / "ours.py"), str(options.folder)]),
+        start([sys.executable, str(HERE / "engines" / "ours.py"), folder]),
         *(start([*other, way]) for way in ("alone", "padded")),
     ]
     worst = compare(engines, options.rounds)
