@@ -1,18 +1,16 @@
 """One API server for all tests here, with the operator's own manifests applied; a namespace for each test."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 
-from llmi_testing.apiserver import ApiServer
 from llmi_testing.auditing import Audit
+from llmi_testing.control_plane import installed_control_plane
 from llmi_testing.eventually import eventually
 from llmi_testing.json_lines import read_json_lines
 from llmi_testing.operator_process import OperatorProcess
 from llmi_testing.space import Space
 
-ROOT = Path(__file__).parents[2]
 ACCOUNT = "system:serviceaccount:llminference-system:llminference-operator"
 _numbers = itertools.count(1)
 
@@ -20,10 +18,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def control_plane():
     """A control plane without nodes, and everything of deploy/ but the running operator."""
-    with ApiServer(controllers=True, audit=True) as server:
-        server.kubectl("apply", "-k", str(ROOT / "deploy"))
-        server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
-        server.wait_until_types_are_served()
+    with installed_control_plane() as server:
         yield server
 
 

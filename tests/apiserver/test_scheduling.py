@@ -7,6 +7,7 @@ import pytest
 
 from llmi_testing.apiserver import ApiServer
 from llmi_testing.bare_nodes import Nodes
+from llmi_testing.control_plane import installed_control_plane
 from llmi_testing.eventually import eventually, throughout
 from llmi_testing.inference import make_body
 from llmi_testing.operator_process import OperatorProcess
@@ -20,11 +21,8 @@ GPU = "nvidia.com/gpu"
 
 @pytest.fixture(scope="module")
 def server():
-    with ApiServer(controllers=True, scheduler=True) as server:
-        server.kubectl("apply", "-k", str(ROOT / "deploy"))
+    with installed_control_plane(audit=False, scheduler=True) as server:
         server.kubectl("apply", "-k", str(ROOT / "deploy" / "cluster-reader"))
-        server.kubectl("-n", "llminference-system", "delete", "deployment", "--all", "--wait=false")
-        server.wait_until_types_are_served()
         yield server
 
 

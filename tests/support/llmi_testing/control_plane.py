@@ -13,9 +13,11 @@ OPERATOR = "llminference-operator"
 
 
 @contextlib.contextmanager
-def installed_control_plane(*, audit: bool = True, autoscaler: bool = False) -> Iterator[ApiServer]:
+def installed_control_plane(
+    *, audit: bool = True, autoscaler: bool = False, scheduler: bool = False
+) -> Iterator[ApiServer]:
     """API server and controllers, no nodes; CRD, roles and the operator's account."""
-    with ApiServer(controllers=True, audit=audit, autoscaler=autoscaler) as server:
+    with ApiServer(controllers=True, audit=audit, autoscaler=autoscaler, scheduler=scheduler) as server:
         server.kubectl("apply", "-k", str(ROOT / "deploy"))
         server.kubectl("-n", SYSTEM, "delete", "deployment", "--all", "--wait=false")
         server.wait_until_types_are_served()
