@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import kopf
 from aiohttp import ClientConnectionError, web
@@ -38,6 +39,7 @@ from llmi_operator.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 CRD_RETRY_SECONDS = 2.0
 RELEASE_SECONDS = 5.0
+KOPF = Path(kopf.__file__).parent
 
 
 @dataclass
@@ -206,11 +208,20 @@ def _take_signals(context: Context) -> None:
 
 
 def _on_loop_error(context: Context, loop: asyncio.AbstractEventLoop, error: dict[str, object]) -> None:
-    """Keep quiet about connections that close because we stop: kopf leaves the tasks of its API scan alone then."""
-    if context.stop.is_set() and isinstance(error.get("exception"), ClientConnectionError):
-        logger.debug("A request ended with the process", extra={"error": str(error["exception"])})
+    """Keep quiet about what kopf leaves behind when we stop: the requests of its API scan, and half-read watches.
+
+    kopf drops a watch that it is stopped in the middle of an event of; the loop then closes its generator and the one
+    inside it in any order, and if the inner one is first, Python says "generator didn't stop after athrow()".
+    """
+    if context.stop.is_set() and (isinstance(error.get("exception"), ClientConnectionError) or _is_watch(error)):
+        logger.debug("Something of kopf's ended with the process", extra={"error": str(error.get("exception"))})
         return
     loop.default_exception_handler(error)
+
+
+def _is_watch(error: dict[str, object]) -> bool:
+    code = getattr(error.get("asyncgen"), "ag_code", None)
+    return code is not None and Path(code.co_filename).is_relative_to(KOPF)
 
 
 async def _wait_for_crd(cluster: ApiCluster) -> None:
