@@ -21,17 +21,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import gobuild
-import kind_cluster
-import monitoring
-import monitoring_images
-import search_engine
-import triton_program
-import vllm_image
-from deploy import up
-from mode import Mode
+import needs
 from problems import MissingTool, NoDocker, Problem
-from steps import Step, run_steps, say, sh, tell_and_exit
+from steps import say, tell_and_exit
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test"
@@ -54,7 +46,10 @@ TIERS = {
     "engines": ("tests/operator/plan/engines", "tests/cluster/test_vllm.py", "tests/cluster/test_engines.py"),
     "soak": ("tests",),
 }
+PATIENT = frozenset({"unit", "observability"})
+"""Tiers beside which something may be built: the others' tests say how soon something must have happened."""
 NO_TESTS = 5
+REASON_LENGTH = 300
 
 
 @dataclass
@@ -64,7 +59,7 @@ class Outcome:
     tier: str
     seconds: float = 0.0
     passed: int = 0
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     problem: str = ""
 
@@ -91,7 +86,7 @@ def _prepared(tier: str) -> Outcome:
     started, outcome = time.monotonic(), Outcome(tier)
     say(f"\n== what {tier} needs")
     try:
-        _prepare(tier)
+        needs.prepare(tier)
     except (MissingTool, NoDocker) as absent:
         say(f"error: {absent}")
         if os.environ.get("CI"):
@@ -103,44 +98,6 @@ def _prepared(tier: str) -> Outcome:
         outcome.problem = problem.what.splitlines()[0]
     outcome.seconds = time.monotonic() - started
     return outcome
-
-
-def _prepare(tier: str) -> None:
-    """Make what a tier needs, with progress: a test that waited for it would run into its own time limit."""
-    if tier in {"observability", "soak"}:
-        run_steps([monitoring.step()])
-    if tier == "unit" and not triton_program.program().is_built():
-        run_steps([triton_program.step()])
-    if tier in {"faults", "soak"}:
-        _build(gobuild.kubernetes())
-    if tier == "soak":
-        _build(gobuild.keda(), gobuild.dra_driver())
-    if tier == "apiserver":
-        if monitoring.is_to_be_had():  # where it is not, only the tests of alerts are left out, and say so
-            run_steps([monitoring.step()])
-        _build(gobuild.kubernetes(), gobuild.judge(), gobuild.helm(4), gobuild.helm(3), gobuild.state_metrics())
-    if tier == "telemetry":
-        _build(gobuild.kubernetes(), gobuild.collector(), gobuild.jaeger())
-        _build(gobuild.prometheus(), gobuild.prometheus_operator())
-        run_steps([search_engine.step()])
-    if tier == "engines":
-        run_steps([Step("vLLM as a process", _install_vllm)])
-        up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
-        run_steps(vllm_image.steps(kind_cluster.mode_of(kind_cluster.nodes())))
-    if tier == "cluster":
-        offline = up(Mode(os.environ.get("CLUSTER_MODE", "auto")), workers=None)
-        monitoring_programs = monitoring_images.programs() if offline else ()
-        _build(gobuild.helm(4), gobuild.helm(3), *monitoring_programs)
-
-
-def _install_vllm(log: Path) -> None:
-    sh([sys.executable, ROOT / "bench" / "peers.py", "vllm"], log, {"PYTHONPATH": str(ROOT / "hack")})
-
-
-def _build(*programs: gobuild.Programs) -> None:
-    for one in programs:  # after one another: each build uses all cores
-        if not one.artifact.is_built():
-            run_steps([one.step()])
 
 
 def _pytest(outcome: Outcome, log: Path | None) -> None:
@@ -181,21 +138,28 @@ def _count(case: ET.Element, outcome: Outcome) -> None:
     skipped = case.find("skipped")
     if skipped is not None:
         outcome.skipped[skipped.get("message", "no reason given")] += 1
-    elif case.find("failure") is not None or case.find("error") is not None:
-        outcome.failed += 1
-    else:
+        return
+    wrong = [*case.iter("failure"), *case.iter("error")]
+    if not wrong:
         outcome.passed += 1
+    for element in wrong:
+        reason = (element.get("message") or "no reason given").splitlines()[0][:REASON_LENGTH]
+        outcome.failures.append(f"{case.get('file', '?')}::{case.get('name')}: {reason}")
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    """Render the table of tiers, the reasons of what was skipped, and the closing line."""
+    """Render the table of tiers, the reasons of what was skipped, what failed, and the closing line.
+
+    Who reads the end of a long log reads this, and nothing of what pytest has said an hour before.
+    """
     rows = ["tier           passed  failed  skipped  seconds"]
     for one in outcomes:
-        counts = f"{one.passed:6}  {one.failed:6}  {one.skipped.total():7}  {one.seconds:7.0f}"
+        counts = f"{one.passed:6}  {len(one.failures):6}  {one.skipped.total():7}  {one.seconds:7.0f}"
         rows.append(f"{one.tier:13}  {counts}" + (f"  could not run: {one.problem}" if one.problem else ""))
         rows += [f"               {count} skipped: {reason}" for reason, count in one.skipped.items()]
     passed, skipped = sum(one.passed for one in outcomes), sum(one.skipped.total() for one in outcomes)
-    failed = sum(one.failed + bool(one.problem) for one in outcomes)
+    failed = sum(len(one.failures) + bool(one.problem) for one in outcomes)
+    rows += [f"failed: {failure}" for one in outcomes for failure in one.failures]
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
@@ -211,9 +175,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tiers", nargs="+", type=_together, metavar="TIER[+TIER]", help=", ".join(TIERS))
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes = [outcome for tiers in parser.parse_args().tiers for outcome in run_together(tiers)]
+    asked = parser.parse_args().tiers
+    outcomes: list[Outcome] = []
+    for place, tiers in enumerate(asked):
+        later = [tier for others in asked[place + 1 :] for tier in others]
+        with needs.made_meanwhile(later if PATIENT.issuperset(tiers) else []):
+            outcomes += run_together(tiers)
     print(f"\n{summary(outcomes)}", flush=True)
-    return int(any(one.failed or one.problem for one in outcomes))
+    return int(any(one.failures or one.problem for one in outcomes))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 
 from llmi_testing.api import path
 from llmi_testing.auditing import Audit
-from llmi_testing.auditor import LONGEST_SECONDS, Auditor, Judge, find_lie
+from llmi_testing.auditor import LONGEST_SECONDS, Auditor, Judge, find_lie, in_lasting
 from llmi_testing.eventually import eventually
 from llmi_testing.inference import make_body
 
@@ -86,6 +86,28 @@ def test_while_the_operator_is_excused_patience_starts_anew():
     assert rules(judge.see_all([resource(condition())], objects, 0)) == []
     judge.excuse()
     assert rules(judge.see_all([resource(condition())], objects, 5.0)) == []
+
+
+def test_what_was_not_judged_meanwhile_is_looked_at_with_new_patience():
+    judge, objects = Judge(), serving(ready=False)
+    assert rules(judge.see_all([resource(condition())], objects, 0)) == []
+    assert rules(judge.see_all([], objects, 3.0)) == []
+    assert rules(judge.see_all([resource(condition())], objects, 6.0)) == []
+    assert rules(judge.see_all([resource(condition())], objects, 11.0)) == ["lie"]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "judged"),
+    [
+        ([thing("ns")], True),
+        ([thing("ns", deletionTimestamp="2026-05-01T00:00:00Z")], False),
+        ([], False),
+    ],
+    ids=["lasts", "ends", "has ended since the resource was listed"],
+)
+def test_only_what_is_in_a_namespace_that_lasts_is_judged(namespaces, judged):
+    there = [body | {"metadata": body["metadata"] | {"name": "a"}} for body in namespaces]
+    assert bool(in_lasting(there, [resource()])) == judged
 
 
 def test_time_in_which_it_could_not_look_hardly_counts():

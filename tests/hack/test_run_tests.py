@@ -10,8 +10,27 @@ from run_tests import Outcome, summary
 
 
 def test_the_last_line_adds_up_all_tiers():
-    outcomes = [Outcome("unit", passed=7, failed=1), Outcome("gpu", skipped=Counter({"no CUDA device": 3}))]
+    outcomes = [Outcome("unit", passed=7, failures=["a: b"]), Outcome("gpu", skipped=Counter({"no CUDA device": 3}))]
     assert summary(outcomes).splitlines()[-1] == "7 passed, 1 failed, 3 skipped"
+
+
+def test_what_failed_is_named_again_at_the_end(tmp_path, monkeypatch, capfd):
+    (tmp_path / "test_bad.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\ndef late():\n    yield\n    raise ValueError('too\\nlate')\n"
+        "def test_wrong():\n    assert 1 == 2\n"
+        "def test_right(late):\n    pass\n"
+    )
+    monkeypatch.setattr(run_tests, "REPORTS", tmp_path)
+    monkeypatch.setattr(run_tests, "TIERS", {"one": (str(tmp_path / "test_bad.py"),)})
+    monkeypatch.setattr(sys, "argv", ["run_tests.py", "one"])
+    assert run_tests.main() == 1
+    *_, wrong, late, empty, total = capfd.readouterr().out.splitlines()
+    assert wrong.startswith("failed: ")
+    assert wrong.endswith("test_bad.py::test_wrong: assert 1 == 2")
+    assert "test_bad.py::test_right: " in late
+    assert "too" in late
+    assert (empty, total) == ("", "0 passed, 2 failed, 0 skipped")
 
 
 def test_a_skip_is_told_with_its_reason():

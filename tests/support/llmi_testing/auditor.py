@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import ssl
 import sys
@@ -107,7 +108,8 @@ class Judge:
                 yield from _find_wrong_transition(body, before[kind], condition)
 
     def see_all(self, resources: list[Body], objects: dict[str, list[Body]], now: float) -> Iterable[Finding]:
-        """Judge everything there is at one moment."""
+        """Judge everything there is at one moment; what is not judged now is looked at with new patience later."""
+        self._forget_but({body["metadata"]["uid"] for body in itertools.chain(resources, *objects.values())})
         # What KEDA makes of a ScaledObject of ours bears its labels, and goes with it.
         uids = {body["metadata"]["uid"] for body in [*resources, *objects.get("ScaledObject", ())]}
         for kind, bodies in objects.items():
@@ -119,6 +121,9 @@ class Judge:
             yield from self._see_progress(body, now)
             fault = find_lie(body, objects)
             yield from self._tolerate("lie", body, LIE_SECONDS, now, fault)
+
+    def _forget_but(self, uids: set[str]) -> None:
+        self.since = {key: since for key, since in self.since.items() if key[1] in uids}
 
     def _see_object(self, kind: str, body: Body, uids: set[str], now: float) -> Iterable[Finding]:
         metadata = body["metadata"]
@@ -289,16 +294,12 @@ class Auditor:
         # The resources last: what they say must be true of the past as well as of now.
         found = await asyncio.gather(*(self._get(place) for place in PLACES.values()))
         resources = await self._get(GROUP_PATH)
-        ending = {body["metadata"]["name"] for body in _items(await self._get("/api/v1/namespaces")) if is_ending(body)}
+        namespaces = _items(await self._get("/api/v1/namespaces"))
         objects = {kind: _items(body) for kind, body in zip(PLACES, found, strict=True)} | self._rare
         if self._excuses.exists():
             self._judge.excuse()
-        staying = [body for body in _items(resources) if body["metadata"]["namespace"] not in ending]
-        objects = {
-            kind: [body for body in bodies if body["metadata"]["namespace"] not in ending]
-            for kind, bodies in objects.items()
-        }
-        self._tell(self._judge.see_all(staying, objects, self._tick()))
+        objects = {kind: in_lasting(namespaces, bodies) for kind, bodies in objects.items()}
+        self._tell(self._judge.see_all(in_lasting(namespaces, _items(resources)), objects, self._tick()))
 
     def _tick(self) -> float:
         """The time by a clock that does not run while nobody can look."""
@@ -324,6 +325,12 @@ class Auditor:
 def is_ending(namespace: Body) -> bool:
     """Whether everything in a namespace is going, in whatever order."""
     return "deletionTimestamp" in namespace["metadata"]
+
+
+def in_lasting(namespaces: list[Body], bodies: list[Body]) -> list[Body]:
+    """Leave out what is in a namespace that is ending, or that has ended since it was listed."""
+    lasting = {body["metadata"]["name"] for body in namespaces if not is_ending(body)}
+    return [body for body in bodies if body["metadata"]["namespace"] in lasting]
 
 
 def _items(body: Body | None) -> list[Body]:
