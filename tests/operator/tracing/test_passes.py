@@ -24,7 +24,7 @@ from llmi_operator.store import Key, Store
 from llmi_operator.tracing.start import start_tracing
 from llmi_operator.workqueue import WorkQueue
 from llmi_testing.inference import DEFAULTS, make_stored_body
-from llmi_testing.otlp_receiver import attributes, receiving_soon
+from llmi_testing.otlp_receiver import attributes, receiving_soon, wait_for_last_words
 
 KEY = Key("models", "bert")
 PASS = "reconcile LLMInference"
@@ -195,6 +195,7 @@ def test_a_collector_that_is_down_costs_two_seconds_at_the_end(monkeypatch):
         began = time.monotonic()
         tracer.stop()
     assert time.monotonic() - began < 10
+    wait_for_last_words()
 
 
 def test_without_traces_no_sdk_is_imported():

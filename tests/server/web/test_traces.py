@@ -16,7 +16,7 @@ from llmi_server.tracing.start import start_tracing
 from llmi_testing.engine import FakeEngine, fake_model
 from llmi_testing.eventually import eventually
 from llmi_testing.generation import generating_server
-from llmi_testing.otlp_receiver import attributes, receiving_soon
+from llmi_testing.otlp_receiver import attributes, receiving_soon, wait_for_last_words
 from llmi_testing.server import MODEL_NAME, running_server
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -38,6 +38,7 @@ def tracing(task=Task.EMBEDDINGS):
         yield tracer
     finally:
         tracer.stop()
+        wait_for_last_words()
 
 
 def embed(server, text="a b", **headers):
@@ -185,6 +186,7 @@ def test_a_collector_that_is_down_neither_slows_nor_breaks_requests(monkeypatch,
     with socket.socket() as closed:  # bound and not listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # after which a batch is given up
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
         with tracing() as tracer, running_server(tracer=tracer) as server, caplog.at_level(logging.WARNING):
             assert {embed(server).status_code for _ in range(50)} == {200}

@@ -57,6 +57,17 @@ class Received:
             return found()
 
 
+def wait_for_last_words() -> None:
+    """Wait until no tracer that was stopped still tries to send.
+
+    It draws its pauses at random, and Hypothesis complains of a test in which anybody draws from Python's generator.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "last-spans":
+            thread.join(WAIT_SECONDS)
+            assert not thread.is_alive()
+
+
 @contextmanager
 def receiving_soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Received]:
     """Run a receiver to which this process sends its spans, and sends them soon."""
