@@ -1,6 +1,5 @@
 """KServe's open inference protocol, version 2: texts in, texts or numbers out, as JSON or as bytes after it."""
 
-import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from llmi_api.launch import Task
-from llmi_server.engine.protocol import Output
 from llmi_server.errors import InvalidRequestError
+from llmi_server.schema.number_json import to_json
 from llmi_server.schema.request import RequestBody
 
 _LENGTH = struct.Struct("<I")
@@ -135,7 +134,7 @@ def render(request: InferRequest, model: str, metadata: TensorMetadata, values: 
         raise InvalidRequestError(f"The model has no output {request.outputs[0].name!r}; it has {metadata.name!r}.")
     numeric = metadata.datatype == "FP32"
     numbers = np.asarray(values, dtype="<f4") if numeric else None
-    texts = [] if numeric else [_json(value) for value in values]
+    texts = [] if numeric else [to_json(value) for value in values]
     shape = list(numbers.shape) if numbers is not None else [len(texts)]
     if len(shape) == 1:
         shape = _as_asked(request.inputs[0].shape, len(values))
@@ -145,11 +144,11 @@ def render(request: InferRequest, model: str, metadata: TensorMetadata, values: 
         packed = numbers.tobytes() if numbers is not None else b"".join(map(_pack, texts))
         tensor["parameters"] = {"binary_data_size": len(packed)}
     else:
-        tensor["data"] = _numbers(numbers) if numbers is not None else [text.decode() for text in texts]
+        tensor["data"] = numbers.reshape(-1) if numbers is not None else [text.decode() for text in texts]
     answer: dict[str, Any] = {"model_name": model, "model_version": "1", "outputs": [tensor]}
     if request.id is not None:
         answer["id"] = request.id
-    content = _json(answer)
+    content = to_json(answer)
     return content + packed, len(content) if request.wants_binary else 0
 
 
@@ -174,7 +173,7 @@ def pack_values(metadata: TensorMetadata, values: Sequence[object]) -> Any:  # n
     if metadata.datatype == "FP32":
         return np.asarray(values, dtype="<f4")
     packed = np.empty(len(values), dtype=object)
-    packed[:] = [_json(value) for value in values]
+    packed[:] = [to_json(value) for value in values]
     return packed
 
 
@@ -215,15 +214,6 @@ def _unpack(binary: bytes) -> list[str]:
 
 def _pack(text: bytes) -> bytes:
     return _LENGTH.pack(len(text)) + text
-
-
-def _numbers(numbers: Output) -> list[float]:
-    flat: list[float] = numbers.reshape(-1).tolist()
-    return flat
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def error_body(message: str) -> Mapping[str, str]:

@@ -4,7 +4,6 @@ import asyncio
 import base64
 from typing import cast
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -13,7 +12,8 @@ from llmi_server.engine.protocol import Output
 from llmi_server.errors import InvalidRequestError
 from llmi_server.inference.lifecycle import Lifecycle
 from llmi_server.inference.service import Answers, InferenceService
-from llmi_server.schema.embedding import Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage
+from llmi_server.schema.embedding import EmbeddingList, EmbeddingRequest, EmbeddingUsage
+from llmi_server.schema.number_json import to_json
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.embeddings import EmbeddingParameters
 from llmi_server.web.body import read_body
@@ -50,19 +50,21 @@ def embedding_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter
 
 
 def _render(answers: Answers, body: EmbeddingRequest) -> bytes:
-    vectors = [_vector(cast("Output", vector), body.encoding_format) for vector in answers.answers]
-    data = [Embedding(index=index, embedding=vector) for index, vector in enumerate(vectors)]
     usage = EmbeddingUsage(
         prompt_tokens=answers.tokens,
         total_tokens=answers.tokens,
         truncated_inputs=answers.truncated or None,
         windowed_inputs=answers.windowed or None,
     )
-    return EmbeddingList(data=data, model=body.model, usage=usage).model_dump_json(exclude_none=True).encode()
+    whole = EmbeddingList(data=[], model=body.model, usage=usage).model_dump(exclude_none=True)
+    whole["data"] = [
+        {"object": "embedding", "index": index, "embedding": _as_asked(cast("Output", vector), body.encoding_format)}
+        for index, vector in enumerate(answers.answers)
+    ]
+    return to_json(whole)
 
 
-def _vector(vector: Output, encoding_format: str) -> list[float] | str:
+def _as_asked(vector: Output, encoding_format: str) -> Output | str:
     if encoding_format == "base64":
-        return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode()
-    numbers: list[float] = vector.tolist()
-    return numbers
+        return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+    return vector

@@ -1,10 +1,8 @@
 """Hugging Face's task request: ``inputs`` and ``parameters``."""
 
 import asyncio
-import json
 from typing import cast
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -17,6 +15,7 @@ from llmi_server.schema.hugging_face import (
     TaskRequest,
     TextClassificationRequest,
 )
+from llmi_server.schema.number_json import to_json
 from llmi_server.settings import ServeSettings
 from llmi_server.tasks.rerank import ranked
 from llmi_server.web.body import read_body
@@ -38,7 +37,7 @@ def task_routes(lifecycle: Lifecycle, settings: ServeSettings) -> APIRouter:
         service = lifecycle.service(InferenceService)
         body = await read_body(request, kind, settings)
         answers = await while_connected(request, service.run(body.texts, body.chosen_parameters))
-        content = await asyncio.to_thread(_render, _shaped(body, answers))
+        content = await asyncio.to_thread(to_json, _shaped(body, answers))
         return Response(content, media_type="application/json", headers=told(answers))
 
     @router.post("/", openapi_extra=takes(kind), responses=ERRORS)
@@ -60,13 +59,3 @@ def _shaped(body: TaskRequest | RerankTaskRequest, answers: Answers) -> object:
         return [{"index": place, "score": score} for place, score in ranked(cast("list[float]", answers.answers))]
     single = isinstance(body.inputs, str) and not isinstance(body, _ALWAYS_A_LIST)
     return answers.answers[0] if single else answers.answers
-
-
-def _render(content: object) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError
