@@ -8,7 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LOCKS := requirements/dev.txt requirements/torch.txt requirements/torch-slim.txt
+LOCKS := requirements/dev.txt requirements/torch.txt requirements/torch-slim.txt requirements/compiler.txt
+NATIVE := $(wildcard server/llmi_server/kernels/*.[ch]) server/llmi_server/kernels/compile.py
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
 ##@ See it work
@@ -47,7 +48,7 @@ golden: $(READY) ## Rewrite the expected manifests; look at the difference befor
 	$(BIN)/pytest -q tests/operator --golden-update
 
 lock: $(READY) ## Resolve all dependencies anew and write their hashes
-	$(COMPILE) --universal requirements/build.in -o requirements/build.txt
+	for name in build compiler; do $(COMPILE) --universal requirements/$$name.in -o requirements/$$name.txt; done
 	for extra in operator server dev; do $(COMPILE) --universal --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	$(COMPILE) --universal -c requirements/dev.txt requirements/torch.in -o requirements/torch.txt
 	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_28 requirements/torch-slim.in -o requirements/torch-slim.txt
@@ -89,10 +90,16 @@ bench: $(READY) ## Measure the server against its peers, into docs/benchmarks.md
 bench-peers: $(READY) ## Install those peers, each into an environment of its own (5 GB in the cache folder)
 	PYTHONPATH=hack $(BIN)/python bench/peers.py
 
+bench-kernels: $(READY) ## Measure our matrix kernels against PyTorch's, in one process, call by call in turn: 2 minutes
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/kernels.py
+
+bench-json: $(READY) ## Measure how vectors are written as JSON, against Pydantic: seconds
+	$(BIN)/python bench/json_vectors.py
+
 bench-onnx: $(READY) ## Measure our engine against ONNX Runtime, the engines alone, on the same batches: 10 minutes
 	PYTHONPATH=tests/support:hack $(BIN)/python bench/engine_choice.py $(BENCH_ARGS)
 
-bench-overload: $(READY) ## Measure what four times the load does to the server, and how long it takes to stop: 2 minutes
+bench-overload: $(READY) ## Measure what four times the load does to the server, and how long it takes to stop: 9 minutes
 	PYTHONPATH=tests/support $(BIN)/python bench/overload.py $(BENCH_ARGS)
 
 bench-operator: $(READY) ## Measure what the operator carries: 1,000 at once, 2,000, 10,000 (long; BENCH_ARGS="edits --scale 0.1")
@@ -121,7 +128,7 @@ cluster-down: $(READY) ## Remove the cluster and all it made on this machine but
 help: ## List this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
+$(READY): $(LOCKS) $(NATIVE) pyproject.toml hack/torch_wheel.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "error: python3.11 is needed, and $(PYTHON) is another version. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -131,6 +138,8 @@ $(READY): $(LOCKS) pyproject.toml hack/torch_wheel.py
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/torch.txt
 	@$(BIN)/python hack/torch_wheel.py install
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/compiler.txt
+	@$(BIN)/python server/llmi_server/kernels/compile.py
 	@touch $@
 
-.PHONY: bench bench-peers bench-onnx bench-overload bench-operator bench-scaling bench-engines demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help
+.PHONY: bench bench-peers bench-kernels bench-json bench-onnx bench-overload bench-operator bench-scaling bench-engines demo demo-observability serve init check format generate golden lock test test-fast test-observability test-apiserver test-faults test-telemetry test-engines test-cluster soak images cluster deploy cluster-down help

@@ -104,9 +104,8 @@ def _why_not_healthy(count: int) -> str | None:
 
 def build_steps() -> list[Step]:
     """Give the steps that make everything from package registries, each skipped when its result is there."""
-    kubernetes, parts = gobuild.kubernetes(), gobuild.cluster_parts()
-    containerd, kind = gobuild.containerd(), gobuild.kind()
-    programs = (kubernetes, containerd, parts, kind)
+    programs = gobuild.cluster_programs()
+    kubernetes, *others = programs
 
     def fetch_all(log: Path) -> None:
         for one in programs:
@@ -121,7 +120,7 @@ def build_steps() -> list[Step]:
     )
     # One Go build at a time: each uses all cores. What waits for the network or a single core runs beside them.
     builds = [kubernetes.step()]
-    for one in (containerd, parts, kind):
+    for one in others:
         builds.append(one.step(after=(builds[-1].name, fetch.name)))
     trees = [
         Step(s.name, s.run, (*s.after, *(() if s.after else (packages.name,))), s.skip_if, s.remedy)

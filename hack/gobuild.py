@@ -42,6 +42,9 @@ _LD_FLAGS = f"-s -w {_VERSION_FLAGS} -X github.com/containerd/containerd/v2/vers
 # Read-only modules: a build uses the versions in go.mod and go.sum or fails. No C: the binaries run in any image.
 _ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
 
+# In a session of its own a command competes as a group of its own, whatever its niceness (autogroup in sched(7)).
+_WITH_WHAT_IS_LEFT = ("sh", "-c", '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 "$@"', "sh")
+
 HYPER_PROGRAMS = (
     "kubectl",
     "kubeadm",
@@ -91,12 +94,20 @@ class Programs:
         argv = [find_go(), "list", "-tags", self.tags, "-deps", "-f", "", *self.packages]
         sh(argv, log, _ENVIRONMENT, cwd=self.module)
 
-    def _build(self, target: Path, log: Path) -> None:
+    def build_meanwhile(self, log: Path) -> None:
+        """Build them on the time that others leave of the processor, unless they are there.
+
+        Raises:
+            CommandFailed: The build failed, or was stopped.
+        """
+        self.artifact.build(lambda target: self._build(target, log, _WITH_WHAT_IS_LEFT))
+
+    def _build(self, target: Path, log: Path, through: tuple[str, ...] = ()) -> None:
         # One command for all packages: go builds what they share once and links them side by side.
         flags = ["-tags", self.tags, "-ldflags", self.ld_flags]
         argv = [find_go(), "build", *flags, "-o", f"{target}/", *self.packages]
         folder = find_module(self.module, self.within) if self.within else self.module
-        sh(argv, log, _ENVIRONMENT, cwd=folder)
+        sh([*through, *argv], log, _ENVIRONMENT, cwd=folder)
         for alias in self.aliases:
             (target / alias).symlink_to("hyper")
 
@@ -137,6 +148,11 @@ def cluster_parts() -> Programs:
             "sigs.k8s.io/metrics-server/cmd/metrics-server",
         ),
     )
+
+
+def cluster_programs() -> tuple[Programs, Programs, Programs, Programs]:
+    """Give what a cluster that is built here consists of, in the order in which it is built."""
+    return kubernetes(), containerd(), cluster_parts(), kind()
 
 
 def containerd() -> Programs:

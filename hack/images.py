@@ -36,7 +36,8 @@ BASES = {"BASE_IMAGE": f"{BASE_IMAGE}:bookworm", "BUILD_IMAGE": f"{BASE_IMAGE}:b
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "api", "operator", "server", "requirements/build.txt")
 OPERATOR_INPUTS = ("Dockerfile.operator", "requirements/operator.txt", *SOURCES)
 SERVER_INPUTS = (
-    *("Dockerfile.server", "requirements/server.txt", "requirements/torch.txt", "requirements/torch-cuda.txt"),
+    *("Dockerfile.server", "requirements/server.txt", "requirements/compiler.txt"),
+    *("requirements/torch.txt", "requirements/torch-cuda.txt"),
     *SOURCES,
 )
 TRITON_FOLDER = "build/tritonserver"
@@ -46,7 +47,7 @@ def steps(mode: Mode, after: tuple[str, ...] = ()) -> list[Step]:
     """Give the steps that leave the images in Docker; packages are fetched at once, builds wait for ``after``."""
     offline = mode is Mode.BUILD
     cuda = os.environ.get("TORCH") == "cuda"
-    names = ("build", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))
+    names = ("build", "compiler", "operator", "server", "torch", *(("torch-cuda",) if cuda else ()))
     fetches = [fetch_step(name) for name in names] if offline else []
     torch = [_torch_step()] if offline else []
     program = triton_program.step()
@@ -129,12 +130,12 @@ def _build_server(log: Path, *, offline: bool) -> None:
     if not offline and install_from_index(sys.executable, check_only=True):
         build_image(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "cpu"}, {}, log)
         return
-    folders = {name: packages(name).path for name in ("build", "server", "torch")} if offline else {}
+    folders = {name: packages(name).path for name in ("build", "compiler", "server", "torch")} if offline else {}
     build_image(SERVER_IMAGE, SERVER_INPUTS, {"TORCH": "wheels"}, folders, log, extra=build_slim_wheel())
 
 
 def _build_cuda(log: Path, *, offline: bool) -> None:
-    names = {"build": "build", "server": "server", "torch": "torch-cuda"}
+    names = {"build": "build", "compiler": "compiler", "server": "server", "torch": "torch-cuda"}
     folders = {folder: packages(name).path for folder, name in names.items()} if offline else {}
     build_image(CUDA_IMAGE, SERVER_INPUTS, {"TORCH": "cuda"}, folders, log)
 

@@ -216,6 +216,11 @@ def _log_of(step: Step, log_dir: Path) -> Path:
 
 def _stop_all() -> None:
     _stopping.set()
+    terminate_commands()
+
+
+def terminate_commands() -> None:
+    """Ask all commands that ``sh`` runs now to end; one that starts later runs."""
     with _running_lock:
         for process in _running:
             _terminate(process)

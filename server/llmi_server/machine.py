@@ -5,6 +5,7 @@ import importlib.util
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _UNLIMITED = 1 << 60
@@ -84,12 +85,20 @@ def count_oom_kills(cgroup: Path = _CGROUP, membership: Path = _OWN_CGROUP) -> i
 
 def computes_bfloat16(proc: Path = Path("/proc")) -> bool:
     """Say whether the processor multiplies bfloat16 by instructions of its own, rather than ten times as slow."""
+    return not _BFLOAT16_FLAGS.isdisjoint(_instructions(proc))
+
+
+def adds_products_of_bytes(proc: Path = Path("/proc")) -> bool:
+    """Say whether the processor multiplies bytes and adds the products in one instruction of AVX-512."""
+    return "avx512_vnni" in _instructions(proc)
+
+
+def _instructions(proc: Path) -> Sequence[str]:
     try:
         lines = (proc / "cpuinfo").read_text().splitlines()
     except OSError:
-        return False
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return not _BFLOAT16_FLAGS.isdisjoint(flags)
+        return ()
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ())
 
 
 def raise_file_limit() -> None:

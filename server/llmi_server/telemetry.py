@@ -139,6 +139,11 @@ class Telemetry:
         self.busy_seconds.inc(seconds)
         self.engine_time.add(seconds)
 
+    def forget_warm_up(self) -> None:
+        """Begin to count time in which the engine computes: no client asked for what was before."""
+        self.busy_seconds.reset()
+        self.engine_time.start_anew()
+
     def drift_measured(self, values: Mapping[str, float | None]) -> None:
         """Show how far answers are from those in float32."""
         for measure in DRIFT_MEASURES:

@@ -69,7 +69,7 @@ def open_for_requests(
         service = build_service(loaded, settings, lifecycle=lifecycle, telemetry=telemetry)
     describe_build(telemetry, settings, service.facts)
     telemetry.load_seconds.set(lifecycle.age_seconds)
-    telemetry.engine_time.start_anew()  # nobody asked for the warm-up
+    telemetry.forget_warm_up()
     # What is there now stays. A full collection under load would look through all of it, and hold up everything else.
     gc.collect()
     gc.freeze()

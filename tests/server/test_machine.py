@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from llmi_server.machine import (
+    adds_products_of_bytes,
+    computes_bfloat16,
     count_oom_kills,
     free_memory_bytes,
     has_device_driver,
@@ -118,3 +120,25 @@ def test_devices_of_any_vendor_are_seen_by_their_drivers_even_where_this_contain
     assert not has_device_driver(proc, sysfs)
     (tmp_path / place).mkdir(parents=True)
     assert has_device_driver(proc, sysfs)
+
+
+@pytest.mark.parametrize(
+    ("flags", "bfloat16", "products_of_bytes"),
+    [
+        ("avx2", False, False),
+        ("avx512f avx_vnni", False, False),
+        ("avx512f avx512_vnni", False, True),
+        ("avx512f avx512_vnni avx512_bf16", True, True),
+        ("amx_bf16", True, False),
+    ],
+)
+def test_instructions_are_those_that_the_kernel_tells(tmp_path, flags, bfloat16, products_of_bytes):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: fpu {flags}\n\nprocessor : 1\n")
+    assert computes_bfloat16(tmp_path) is bfloat16
+    assert adds_products_of_bytes(tmp_path) is products_of_bytes
+
+
+def test_where_the_kernel_tells_no_instructions_there_are_none(tmp_path):
+    assert not computes_bfloat16(tmp_path)
+    (tmp_path / "cpuinfo").write_text("Processor : ARMv8\n")
+    assert not adds_products_of_bytes(tmp_path)

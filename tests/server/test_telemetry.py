@@ -107,6 +107,14 @@ def test_time_in_which_the_engine_computed_adds_up():
     assert telemetry.registry.get_sample_value("llmi_engine_busy_seconds_total") == 0.75
 
 
+def test_time_of_the_warm_up_is_forgotten_where_it_is_counted_and_where_it_is_read():
+    telemetry = Telemetry()
+    telemetry.engine_computed(0.25)
+    telemetry.forget_warm_up()
+    assert telemetry.registry.get_sample_value("llmi_engine_busy_seconds_total") == 0
+    assert telemetry.engine_time.read().busy_seconds == 0
+
+
 def test_a_step_of_generation_counts_its_tokens_and_tells_how_full_the_cache_is():
     telemetry = Telemetry()
     telemetry.step_done(texts=3, prompt_tokens=40, reused_tokens=8, generated_tokens=2, used_share=0.25)

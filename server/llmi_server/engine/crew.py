@@ -6,14 +6,17 @@ from typing import TypeVar
 
 import torch
 
-_UNEVEN = 1.16
+UNEVEN = 1.16
 """How much more than its part the largest share may have: threads that join in every step lose about as much."""
+
+UNEVEN_BY_CLAIMS = 1.05
+"""The same of threads that claim the columns of a product one panel at a time, as in our own kernels."""
 
 _PartT = TypeVar("_PartT")
 _ResultT = TypeVar("_ResultT")
 
 
-def divide(lengths: Sequence[int], threads: int) -> list[list[int]]:
+def divide(lengths: Sequence[int], threads: int, uneven: float = UNEVEN) -> list[list[int]]:
     """Divide texts, given by their lengths, into one share of about the same length for each thread.
 
     Where that cannot be, because there are too few texts or one outweighs the rest, there is one share, for all threads
@@ -22,6 +25,7 @@ def divide(lengths: Sequence[int], threads: int) -> list[list[int]]:
     Args:
         lengths: Of the texts, in tokens.
         threads: How many.
+        uneven: How much more than its part the largest share may have.
 
     Returns:
         Places in ``lengths``, in ascending order in each share.
@@ -32,7 +36,7 @@ def divide(lengths: Sequence[int], threads: int) -> list[list[int]]:
         least = sums.index(min(sums))
         shares[least].append(place)
         sums[least] += lengths[place]
-    if min(sums) == 0 or max(sums) * threads > _UNEVEN * sum(sums):
+    if min(sums) == 0 or max(sums) * threads > uneven * sum(sums):
         return [list(range(len(lengths)))]
     return [sorted(share) for share in shares]
 

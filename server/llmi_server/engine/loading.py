@@ -171,7 +171,7 @@ def _for_transformers(prepared: _Prepared) -> _Prepared:
 def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     """Load an encoder of our own; None where the model is one that only Transformers does right."""
     from llmi_server.engine.codec import from_files, from_transformers  # noqa: PLC0415 - keeps torch out until now
-    from llmi_server.engine.encoder.loading import NAME, LoadedEncoder, labels_of, load_encoder  # noqa: PLC0415 - as above
+    from llmi_server.engine.encoder.loading import engine_name, labels_of, load_encoder  # noqa: PLC0415 - as above
 
     request, found = prepared.request, prepared.found
     watcher.enter_phase("weights")
@@ -196,9 +196,9 @@ def _load_own(prepared: _Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     )
     head = loaded.head
     labels = labels_of(found.config, head.labels) if head is not None and head.labels else ()
-    facts = dataclasses.replace(
-        _facts(prepared, engine=NAME, labels=labels, problem_type=found.config.get("problem_type")), padding_free=True
-    )
+    problem_type, name = found.config.get("problem_type"), engine_name(prepared.precision)
+    facts = _facts(prepared, engine=name, labels=labels, problem_type=problem_type)
+    facts = dataclasses.replace(facts, padding_free=True)
     if prepared.precision is Precision.INT8:
         watcher.enter_phase("drift")
         facts = dataclasses.replace(facts, drift=_explained(lambda: _drift(loaded, codec, facts, prepared)))

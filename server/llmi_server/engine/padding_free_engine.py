@@ -7,14 +7,23 @@ import numpy as np
 import torch
 
 from llmi_api.launch import Task
-from llmi_server.engine.crew import Crew, divide
+from llmi_server.engine.crew import UNEVEN, UNEVEN_BY_CLAIMS, Crew, divide
 from llmi_server.engine.encoder.attention import groups_of
 from llmi_server.engine.encoder.heads import Encoder, Head
+from llmi_server.engine.encoder.loading import kernels_in
 from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
 
 
 class PaddingFreeEngine:
-    """Runs batches through an encoder and its head, and picks what the task wants."""
+    """Runs batches through an encoder and its head, and picks what the task wants.
+
+    Args:
+        encoder: From texts to a vector for each token.
+        head: From those to what the task wants; None for embeddings.
+        task: What that is.
+        facts: What the loaded model says about itself.
+        pooling: How embeddings are pooled.
+    """
 
     def __init__(self, *, encoder: Encoder, head: Head | None, task: Task, facts: ModelFacts, pooling: str) -> None:
         self._encoder = encoder
@@ -23,6 +32,7 @@ class PaddingFreeEngine:
         self._facts = facts
         self._pool = _POOLS[pooling if head is None else head.pooling]
         self._crew = Crew(torch.get_num_threads())
+        self._uneven = UNEVEN if kernels_in(facts.precision) is None else UNEVEN_BY_CLAIMS
 
     @property
     def facts(self) -> ModelFacts:
@@ -40,7 +50,8 @@ class PaddingFreeEngine:
             EngineOutOfMemoryError: The batch did not fit into memory.
         """
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
-        shares = divide([len(batch[index]) for index in order], self._crew.threads)
+        lengths = [len(batch[index]) for index in order]
+        shares = divide(lengths, self._crew.threads if self._encoder.divides else 1, self._uneven)
         chosen = [[order[place] for place in share] for share in shares]
         try:
             computed = self._crew.map(self._in_order, [[batch[index] for index in share] for share in chosen])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from llmi_server.generation.steps import Copy, Relayout, Slice
+from llmi_server.kernels.library import Kernels, can_attend, find_kernels
 
 _SPARSE = 2
 """Answers whose rows lie in a stretch of so many times their number are computed with the rows between them."""
@@ -134,6 +135,11 @@ class FlatGrid:
         self._heads, self._width = heads, width
         self._blocks = [self._empty(0, 0) for _ in range(layers)]
 
+    @property
+    def blocks(self) -> Sequence[torch.Tensor]:
+        """The layers' blocks."""
+        return self._blocks
+
     def relayout(self, relayout: Relayout) -> None:
         """Take another shape, layer by layer, so that little is kept twice."""
         for layer, old in enumerate(self._blocks):
@@ -147,24 +153,81 @@ class FlatGrid:
         for block in self._blocks:
             block[:, copy.target, :, : copy.tokens] = block[:, copy.source, :, : copy.tokens]
 
-    def write(self, layer: int, places: Places, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Write new keys and values, [tokens, heads, width] each."""
+    def turn(
+        self, layer: int, places: Places, mixed: torch.Tensor, turns: torch.Tensor, *, queries: int
+    ) -> torch.Tensor:
+        """Turn queries and keys by their positions, keep keys and values, and return the queries.
+
+        Args:
+            layer: Which.
+            places: Of the tokens.
+            mixed: Queries, keys and values side by side, [tokens, heads, width]; the two numbers of a pair that is
+                turned together are neighbours.
+            turns: Cosine and sine of each pair at each position, [positions, 1/2 width, 2].
+            queries: Number of the queries' heads.
+
+        Returns:
+            [tokens, query heads, width].
+        """
+        turned = queries + self._heads
+        factors = torch.view_as_complex(turns[places.positions])[:, None]
+        pairs = torch.view_as_complex(mixed[:, :turned].reshape(len(mixed), turned, -1, 2)) * factors
+        heads = torch.view_as_real(pairs).view(len(mixed), turned, self._width)
         block = self._blocks[layer]
-        block[0, places.rows, :, places.positions] = keys
-        block[1, places.rows, :, places.positions] = values
+        block[0, places.rows, :, places.positions] = heads[:, queries:]
+        block[1, places.rows, :, places.positions] = mixed[:, turned:]
+        return heads[:, :queries]
 
     def attend(self, layer: int, places: Places, queries: torch.Tensor, scale: float) -> torch.Tensor:
         """Return what each token sees: queries are [tokens, query heads, width], results [tokens, heads x width]."""
         block, parts = self._blocks[layer], list[torch.Tensor]()
         if places.answers is not None:
-            parts.append(_attend_answers(block, places.answers, queries, scale))
+            parts.append(self._attend_answers(block, places, places.answers, queries, scale))
         for prompt in places.prompts:
             parts.append(_attend_prompt(block, prompt, queries, scale))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    def _attend_answers(
+        self, block: torch.Tensor, _: Places, answers: Answers, queries: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        return _attend_answers(block, answers, queries, scale)
+
     def _empty(self, rows: int, capacity: int) -> torch.Tensor:
         """Return a layer's memory. Zeros, as masked places are multiplied too; untouched pages cost nothing."""
         return torch.zeros(2, rows, self._heads, capacity, self._width)
+
+
+class KernelGrid(FlatGrid):
+    """The same by our own kernels: one pass over the keys and values of each text, and none over its neighbours'."""
+
+    def __init__(self, kernels: Kernels, *, layers: int, heads: int, width: int) -> None:
+        super().__init__(layers=layers, heads=heads, width=width)
+        self._kernels = kernels
+
+    def turn(
+        self, layer: int, places: Places, mixed: torch.Tensor, turns: torch.Tensor, *, queries: int
+    ) -> torch.Tensor:
+        """Turn queries and keys, keep keys and values, and return the queries."""
+        return self._kernels.turn(
+            mixed, turns, self._blocks[layer], heads=queries, rows=places.rows, positions=places.positions
+        )
+
+    def _attend_answers(
+        self, block: torch.Tensor, places: Places, answers: Answers, queries: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        if not can_attend(self._width):
+            return super()._attend_answers(block, places, answers, queries, scale)
+        return self._kernels.attend(
+            queries[: answers.count], block, rows=places.rows, positions=places.positions, scale=scale
+        )
+
+
+def grid_of(*, layers: int, heads: int, width: int) -> FlatGrid:
+    """Return a grid that computes as fast as this processor allows."""
+    kernels = find_kernels()
+    if kernels is None:
+        return FlatGrid(layers=layers, heads=heads, width=width)
+    return KernelGrid(kernels, layers=layers, heads=heads, width=width)
 
 
 def _attend_answers(block: torch.Tensor, answers: Answers, queries: torch.Tensor, scale: float) -> torch.Tensor:

@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from llmi_server.generation.flat_grid import FlatGrid, Places, lay_out
-from llmi_server.generation.packed_linear import take
+from llmi_server.generation.flat_grid import FlatGrid, Places, grid_of, lay_out
+from llmi_server.generation.packed_linear import OwnProduct, take
 from llmi_server.generation.sequence_model import UnsuitableModelError
 from llmi_server.generation.steps import Copy, Relayout, Slice
+from llmi_server.kernels.decoder import DecoderLayer, FusedDecoder
+from llmi_server.kernels.library import can_attend, find_kernels
 
 _ARCHITECTURES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _ROTATIONS = frozenset({"default", "linear", "llama3", "yarn"})
 """Position encodings that turn every token by its place alone."""
+
+_NEAR = 512
+"""Tokens up to which a prompt is computed by the kernels token by token; PyTorch's attention of many is faster then."""
 
 
 class FlatModel:
@@ -37,8 +42,9 @@ class FlatModel:
         self._layers = [_Layer(layer, number) for number, layer in enumerate(inner.layers)]
         self._eps = float(inner.norm.variance_epsilon)
         self._head = take([model.lm_head], scale=inner.norm.weight)
-        self._grid = FlatGrid(layers=len(self._layers), heads=self._layers[0].key_heads, width=self._layers[0].width)
+        self._grid = grid_of(layers=len(self._layers), heads=self._layers[0].key_heads, width=self._layers[0].width)
         self._turns = self._turns_of(1)
+        self._decoder = _decoder_of(self._layers)
 
     @torch.inference_mode()
     def relayout(self, relayout: Relayout) -> None:
@@ -55,19 +61,24 @@ class FlatModel:
     def compute(self, slices: Sequence[Slice]) -> torch.Tensor:
         """Return the scores of the next token for each slice that samples, [sampling slices, vocabulary]."""
         places = lay_out(slices, heads=self._layers[0].key_heads)
-        states = self._embed(places.tokens)
-        turns = self._turns[places.positions][:, None]
-        for layer in self._layers:
-            states = layer.compute(states, turns, self._grid, places)
+        states = self._through_layers(self._embed(places.tokens), places)
         return self._head(_normed(states[places.ends], self._eps))
 
+    def _through_layers(self, states: torch.Tensor, places: Places) -> torch.Tensor:
+        if self._decoder is not None and all(prompt.length <= _NEAR for prompt in places.prompts):
+            blocks, rows, positions = self._grid.blocks, places.rows, places.positions
+            return self._decoder.compute(states, self._turns, blocks, rows=rows, positions=positions)
+        for layer in self._layers:
+            states = layer.compute(states, self._turns, self._grid, places)
+        return states
+
     def _turns_of(self, count: int) -> torch.Tensor:
-        """Return how far each place turns each pair of numbers, as complex factors [places, 1/2 width]."""
+        """Return how far each place turns each pair of numbers, as cosine and sine [places, 1/2 width, 2]."""
         cosines, sines = self._rotary(torch.zeros(1), torch.arange(count)[None])
         half = cosines.shape[-1] // 2
         if 2 * half != self._layers[0].width:
             raise UnsuitableModelError("only a part of each head is turned")
-        return torch.complex(cosines[0, :, :half].contiguous(), sines[0, :, :half].contiguous())
+        return torch.stack((cosines[0, :, :half], sines[0, :, :half]), dim=-1).contiguous()
 
 
 class _Layer:
@@ -78,9 +89,9 @@ class _Layer:
         self._number = number
         self.width = int(attention.head_dim)
         self.key_heads = attention.k_proj.out_features // self.width
-        self._heads = attention.q_proj.out_features // self.width
-        self._scale = float(attention.scaling)
-        self._eps = float(layer.input_layernorm.variance_epsilon)
+        self.heads = attention.q_proj.out_features // self.width
+        self.scale = float(attention.scaling)
+        self.eps = float(layer.input_layernorm.variance_epsilon)
         self._head_norm = self._head_norm_of(attention)
         before, between = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
         turned = [_interleaved(attention.q_proj, self.width), _interleaved(attention.k_proj, self.width)]
@@ -92,25 +103,50 @@ class _Layer:
 
     def compute(self, states: torch.Tensor, turns: torch.Tensor, grid: FlatGrid, places: Places) -> torch.Tensor:
         """Return the states after this layer, [tokens, hidden size]."""
-        turned = self._heads + self.key_heads
-        mixed = self._mix(_normed(states, self._eps)).view(len(states), -1, self.width)
-        heads = mixed[:, :turned]
+        mixed = self._mix(_normed(states, self.eps)).view(len(states), -1, self.width)
         if self._head_norm is not None:
-            heads = _normed(heads, self._eps) * self._head_norm
-        pairs = torch.view_as_complex(heads.reshape(len(states), turned, -1, 2)) * turns
-        heads = torch.view_as_real(pairs).view(len(states), turned, self.width)
-        grid.write(self._number, places, heads[:, self._heads :], mixed[:, turned:])
-        states = self._gather.plus(grid.attend(self._number, places, heads[:, : self._heads], self._scale), states)
-        inputs = _normed(states, self._eps)
+            turned = self.heads + self.key_heads
+            heads = _normed(mixed[:, :turned], self.eps) * self._head_norm
+            mixed = torch.cat([heads, mixed[:, turned:]], dim=1)
+        queries = grid.turn(self._number, places, mixed, turns, queries=self.heads)
+        states = self._gather.plus(grid.attend(self._number, places, queries, self.scale), states)
+        inputs = _normed(states, self.eps)
         return self._down.plus(self._up.times(inputs, self._gate.swish(inputs)), states)
+
+    def packed(self) -> DecoderLayer | None:
+        """Return its weights, if it does what `FusedDecoder` does and no more, and by our own kernels."""
+        names = ("mix", "gather", "gate", "up", "down")
+        products = {name: getattr(self, f"_{name}") for name in names}
+        if self._head_norm is not None or not all(isinstance(each, OwnProduct) for each in products.values()):
+            return None
+        return DecoderLayer(**{name: each.weights for name, each in products.items()})
 
     def _head_norm_of(self, attention: Any) -> torch.Tensor | None:  # noqa: ANN401 - likewise
         """Return the weights of the norms of queries and keys, where a model has them, [heads, width]."""
         if not hasattr(attention, "q_norm"):
             return None
-        query = attention.q_norm.weight.expand(self._heads, self.width)
+        query = attention.q_norm.weight.expand(self.heads, self.width)
         key = attention.k_norm.weight.expand(self.key_heads, self.width)
         return torch.cat([query, key]).view(-1, 2, self.width // 2).transpose(1, 2).reshape(-1, self.width).detach()
+
+
+def _decoder_of(layers: Sequence[_Layer]) -> FusedDecoder | None:
+    """Return what computes all layers in one call; None where one of them needs more than that."""
+    kernels, first = find_kernels(), layers[0]
+    packed = [layer.packed() for layer in layers]
+    alike = len({(layer.heads, layer.key_heads, layer.width, layer.eps, layer.scale) for layer in layers}) == 1
+    whole = [each for each in packed if each is not None]
+    if kernels is None or len(whole) < len(layers) or not alike or not can_attend(first.width):
+        return None
+    return FusedDecoder(
+        kernels,
+        whole,
+        heads=first.heads,
+        key_heads=first.key_heads,
+        width=first.width,
+        epsilon=first.eps,
+        scale=first.scale,
+    )
 
 
 def _interleaved(linear: torch.nn.Linear, width: int) -> torch.nn.Linear:
@@ -123,6 +159,9 @@ def _interleaved(linear: torch.nn.Linear, width: int) -> torch.nn.Linear:
 
 
 def _normed(states: torch.Tensor, eps: float) -> torch.Tensor:
+    kernels = find_kernels()
+    if kernels is not None:
+        return kernels.rms_norm(states, eps)
     return torch.nn.functional.rms_norm(states, states.shape[-1:], None, eps)
 
 

@@ -1,11 +1,16 @@
-"""Linear layers whose weights lie in memory as the processor's matrix kernels want them."""
+"""Linear layers whose weights lie in memory as the processor's matrix kernels want them.
+
+The kernels are our own where there are some for the processor, and else oneDNN's.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+
+from llmi_server.kernels.library import Combination, Kernels, PackedWeights, find_kernels
 
 _TYPICAL_ROWS = 8
 """How many texts a step is expected to have; the packing suits every other number too."""
@@ -16,7 +21,7 @@ class PackedLinear(torch.nn.Module):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self._product = Product(weight, None if bias is None else bias.detach())
+        self._product = product_of(weight.detach(), None if bias is None else bias.detach())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return inputs times weights plus bias."""
@@ -24,8 +29,10 @@ class PackedLinear(torch.nn.Module):
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Say whether packing works and pays: 32-bit weights on a CPU for which PyTorch has the kernels."""
-    return model.device.type == "cpu" and model.dtype == torch.float32 and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    """Say whether packing works and pays: 32-bit weights on a CPU for which there are kernels."""
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        return False
+    return find_kernels() is not None or bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def pack_linears(module: torch.nn.Module) -> None:
@@ -39,26 +46,83 @@ def pack_linears(module: torch.nn.Module) -> None:
             pack_linears(child)
 
 
-class Product:
+class Product(Protocol):
     """A linear layer from packed weights, and what can be done in the same pass over its results."""
 
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs times weights plus bias."""
+        ...
+
+    def swish(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the activation x · sigmoid(x) of that."""
+        ...
+
+    def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that plus ``other``."""
+        ...
+
+    def times(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that times ``other``."""
+        ...
+
+
+def product_of(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
+    """Return the product with weights [out, in] and a bias [out]."""
+    kernels = find_kernels()
+    return _OneDnnProduct(weight, bias) if kernels is None else OwnProduct(kernels, weight, bias)
+
+
+class OwnProduct:
+    """The product by our own kernels."""
+
+    def __init__(self, kernels: Kernels, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._kernels = kernels
+        self.weights = PackedWeights(packed=kernels.pack(weight), bias=bias, out=len(weight))
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs times weights plus bias."""
+        return self._product(inputs)
+
+    def swish(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the activation x · sigmoid(x) of that."""
+        return self._product(inputs, activation="silu")
+
+    def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that plus ``other``."""
+        return self._product(inputs, other=other, combination=Combination.PLUS)
+
+    def times(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Return that times ``other``."""
+        return self._product(inputs, other=other, combination=Combination.TIMES)
+
+    def _product(
+        self,
+        inputs: torch.Tensor,
+        *,
+        activation: str = "none",
+        other: torch.Tensor | None = None,
+        combination: Combination = Combination.ALONE,
+    ) -> torch.Tensor:
+        own = self.weights
+        return self._kernels.product(
+            inputs, own.packed, own.bias, own.out, activation=activation, other=other, combination=combination
+        )
+
+
+class _OneDnnProduct:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         self._packed, self._bias = _pack(weight), bias
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return inputs times weights plus bias."""
         return self._one(inputs, "none")
 
     def swish(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the activation x · sigmoid(x) of that."""
         return self._one(inputs, "swish")
 
     def plus(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Return that plus ``other``."""
         return self._two(inputs, other, "add")
 
     def times(self, inputs: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Return that times ``other``."""
         return self._two(inputs, other, "mul")
 
     def _one(self, inputs: torch.Tensor, function: str) -> torch.Tensor:
@@ -86,7 +150,7 @@ def take(linears: Sequence[torch.nn.Linear], scale: torch.Tensor | None = None) 
         weight = weight * scale.detach()
     for linear in linears:
         linear.weight, linear.bias = None, None  # type: ignore[assignment]
-    return Product(weight, bias)
+    return product_of(weight, bias)
 
 
 def _pack(weight: torch.Tensor) -> Any:  # noqa: ANN401 - PyTorch gives the type of oneDNN's tensors no name

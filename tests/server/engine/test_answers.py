@@ -11,6 +11,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from llmi_api.launch import Device, Precision, Task
+from llmi_server.engine.encoder import linear
 from llmi_server.engine.loading import LoadRequest, load_model
 from llmi_testing.minilm import minilm
 from llmi_testing.models import small_model, tiny_bert
@@ -159,6 +160,26 @@ def test_embeddings_are_the_mean_of_the_pipelines_token_vectors(family):
     for entry, text in zip(answer["data"], TEXTS, strict=True):
         mean = np.array(judge(text)[0]).mean(axis=0)
         np.testing.assert_allclose(entry["embedding"], mean / np.linalg.norm(mean), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_answers_stay_the_pipelines_on_a_processor_that_we_have_no_kernels_for(monkeypatch, family, packed):
+    monkeypatch.setattr(linear, "find_kernels", lambda: None)
+    if not packed:  # nor has oneDNN
+        monkeypatch.setattr(linear, "_CAN_PACK", False)
+    folder = small_model(family, "text-classification", problem_type="single_label_classification")
+    judge = pipeline("text-classification", folder)
+    with running_server(load(folder, Task.TEXT_CLASSIFICATION), task=Task.TEXT_CLASSIFICATION) as server:
+        assert_same(server.http.post("/", json={"inputs": TEXTS}).json(), judge(TEXTS, top_k=None))
+
+
+def test_answers_stay_the_pipelines_with_heads_so_narrow_that_layers_are_computed_step_by_step():
+    problem = "single_label_classification"
+    folder = small_model("bert", "text-classification", problem_type=problem, num_attention_heads=4)
+    judge = pipeline("text-classification", folder)
+    with running_server(load(folder, Task.TEXT_CLASSIFICATION), task=Task.TEXT_CLASSIFICATION) as server:
+        assert_same(server.http.post("/", json={"inputs": TEXTS}).json(), judge(TEXTS, top_k=None))
 
 
 def test_minilm_ranks_sentences_by_meaning():

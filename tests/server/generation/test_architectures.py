@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from llmi_api.launch import Device, LogLevel, Precision
 from llmi_server.engine.protocol import LoadWatcher
 from llmi_server.errors import StartupError
+from llmi_server.generation import flat_grid, flat_model, packed_linear
 from llmi_server.generation.engine_loop import EngineLoop
 from llmi_server.generation.loading import load_engine
 from llmi_server.generation.messages import EngineSettings, StepDone, Submit
@@ -95,6 +96,17 @@ def expected(folder, texts):
 
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_greedy_answers_are_those_of_transformers(architecture):
+    folder = small_causal_model(architecture)
+    wanted = expected(folder, prompts())
+    ready = load(folder)
+    assert ready.loaded.path == WAYS.get(architecture, "batched")
+    assert generate(ready, greedy_jobs(prompts())) == wanted
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3", "gpt2"])
+def test_they_stay_so_on_a_processor_that_we_have_no_kernels_for(monkeypatch, architecture):
+    for module in (packed_linear, flat_grid, flat_model):
+        monkeypatch.setattr(module, "find_kernels", lambda: None)
     folder = small_causal_model(architecture)
     wanted = expected(folder, prompts())
     ready = load(folder)

@@ -12,7 +12,7 @@ import pytest
 
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
-from llmi_testing.generation import Deaths, engine_process, generating_server
+from llmi_testing.generation import Deaths, engine_process, generating_server, held_engine
 from llmi_testing.server import MODEL_NAME
 
 pytestmark = pytest.mark.timeout(400)  # a second process imports PyTorch
@@ -77,16 +77,19 @@ def test_beyond_the_queue_requests_are_refused_at_once_with_a_time_to_wait(serve
 
     def ask():
         with httpx.Client(base_url=server.url, timeout=60) as http:
-            answer = http.post("/v1/chat/completions", json=LONG | {"max_tokens": 200, "stream": False})
+            answer = http.post("/v1/chat/completions", json=LONG | {"max_tokens": 5, "stream": False})
             results.append((answer.status_code, answer.headers.get("retry-after")))
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
-    for thread in threads:
-        thread.start()
+    with held_engine(server):
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(results) == 12)
+        refused = list(results)
     for thread in threads:
         thread.join()
-    assert {status for status, _ in results} == {200, 429}
-    assert all(after for status, after in results if status == 429)
+    assert all(status == 429 and int(after) > 0 for status, after in refused)
+    assert [status for status, _ in results[12:]] == [200] * 4
 
 
 def test_an_engine_that_dies_fails_what_was_accepted_and_makes_the_server_not_alive():
@@ -111,9 +114,10 @@ def test_a_signal_lets_streams_finish_and_refuses_new_ones():
     with generating_server(drain_seconds=60) as server, open_stream(server, max_tokens=100) as answer:
         stream = events(answer)
         next(stream)
-        server.send_signal()
-        wait_until(lambda: server.lifecycle.stage == "draining")
-        refused = httpx.post(f"{server.url}/v1/chat/completions", json=LONG)
+        with held_engine(server):
+            server.send_signal()
+            wait_until(lambda: server.lifecycle.stage == "draining")
+            refused = httpx.post(f"{server.url}/v1/chat/completions", json=LONG)
         assert refused.status_code == 503
         assert list(stream)[-1] == "[DONE]"
 
@@ -122,15 +126,18 @@ def test_a_stream_that_cannot_finish_in_time_ends_with_an_error_event():
     with generating_server(drain_seconds=0) as server, open_stream(server) as answer:
         stream = events(answer)
         next(stream)
-        server.send_signal()
-        assert json.loads(list(stream)[-1])["error"]["code"] == "shutting_down"
+        with held_engine(server):
+            server.send_signal()
+            assert json.loads(list(stream)[-1])["error"]["code"] == "shutting_down"
 
 
 def test_a_deadline_in_the_middle_of_a_stream_is_told_and_frees_the_row():
     with generating_server(request_timeout_seconds=1, max_sequences=1) as server:
         with open_stream(server) as answer:
-            last = list(events(answer))[-1]
-        assert last == "[DONE]" or json.loads(last)["error"]["code"] == "deadline_exceeded"
+            stream = events(answer)
+            next(stream)
+            with held_engine(server):
+                assert json.loads(list(stream)[-1])["error"]["code"] == "deadline_exceeded"
         wait_until(lambda: idle(server))
 
 

@@ -106,7 +106,9 @@ def test_leaving_clients_leak_no_row_of_the_generation_and_its_computing_stops(g
     assert generator.http.get("/livez").status_code == 200
     assert generator.metric("llmi_tokens_total", type="generated") == generated, "it computes for nobody"
     assert generator.metric("llmi_kv_cache_usage_ratio") == 0
-    assert 0 < generator.metric("llmi_engine_busy_seconds_total") < generator.http.get("/status").json()["age_seconds"]
+    used = generator.http.get("/readyz").json()["usage"]
+    assert 0 < used["busy_seconds"] < used["serving_seconds"]
+    assert generator.metric("llmi_engine_busy_seconds_total") == pytest.approx(used["busy_seconds"], abs=2e-6)
     assert generator.metric("llmi_memory_peak_bytes") >= generator.memory_bytes()
     left = sum(one.left for one in outcomes)
     print(f"\ngeneration: {count} leaving clients, {left} left in time, counted {dict(counts(generator))}")

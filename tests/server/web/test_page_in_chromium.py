@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import signal
 from dataclasses import replace
 
 import pytest
@@ -15,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from llmi_api.launch import Task
 from llmi_testing.browser import open_browser
 from llmi_testing.engine import FakeCodec, fake_model
-from llmi_testing.generation import engine_process, generating_server
+from llmi_testing.generation import generating_server, held_engine
 from llmi_testing.models import small_causal_model
 from llmi_testing.server import running_server
 
@@ -237,15 +235,12 @@ def test_a_conversation_grows_and_its_answers_come_in_pieces(page, generating):
 def test_an_answer_is_stopped_and_forgotten_by_the_server(page, generating):
     page.open_form(generating)
     page.all(".tab")[1].send_keys(Keys.ENTER)
-    os.kill(engine_process(generating), signal.SIGSTOP)  # else the answer might be there before it is stopped
-    try:
+    with held_engine(generating):  # else the answer might be there before it is stopped
         page.send()
         page.until(lambda: page.one(".stop").is_displayed())
         page.one(".stop").send_keys(Keys.ENTER)
         assert page.until(lambda: page.texts(".continued .note")) == ["Stopped."]
         page.until(lambda: generating.lifecycle.loaded_service._engine.jobs == 0)
-    finally:
-        os.kill(engine_process(generating), signal.SIGCONT)
 
 
 def test_a_model_without_chat_template_continues_texts_only(page):

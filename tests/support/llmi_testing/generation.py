@@ -1,8 +1,10 @@
 """A real server that generates text, engine process and all, in this process."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,18 @@ def engine_process(server: RunningServer) -> int:
     process = service._engine.process_id
     assert process is not None
     return process
+
+
+@contextmanager
+def held_engine(server: RunningServer) -> Iterator[None]:
+    """Let the engine's process make no step while the block runs, so that a test does not hang on its speed."""
+    process_id = engine_process(server)
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # a server that stops ends it
+            os.kill(process_id, signal.SIGCONT)
 
 
 def on_loop(server: RunningServer, work: Any) -> Any:

@@ -64,7 +64,7 @@ def bert_large_classifier() -> Path:
 def small_model(architecture: Architecture, head: Head, *, seed: int = 0, **config: Any) -> Path:
     """Return a cached small random model; ``config`` overrides fields of its configuration."""
     extra = "".join(f"-{key}-{value}" for key, value in sorted(config.items()))
-    name = f"small-{architecture}-{head}-{seed}{extra}-2"
+    name = f"small-{architecture}-{head}-{seed}{extra}-3"
     return cached_model(name, lambda folder: make_small_model(folder, architecture, head, seed=seed, **config))
 
 
@@ -281,14 +281,14 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "bert": {
         "hidden_size": 32,
         "num_hidden_layers": 2,
-        "num_attention_heads": 4,
+        "num_attention_heads": 2,
         "intermediate_size": 64,
         "max_position_embeddings": 64,
     },
     "roberta": {
         "hidden_size": 32,
         "num_hidden_layers": 2,
-        "num_attention_heads": 4,
+        "num_attention_heads": 2,
         "intermediate_size": 64,
         "max_position_embeddings": 66,
         "type_vocab_size": 1,
@@ -296,7 +296,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "bos_token_id": 0,
         "eos_token_id": 2,
     },
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64},
 }
 
 _SHAPES |= {

@@ -73,10 +73,11 @@ class Outcome:
 
 def run_load(port: int, plan: Sequence[Planned], *, at_once: int = 4000) -> list[Outcome]:
     """Send everything when it is due and return all outcomes; more than ``at_once`` connections are never open."""
-    return asyncio.run(_run(port, plan, at_once))
+    return asyncio.run(send_all(port, plan, at_once=at_once))
 
 
-async def _run(port: int, plan: Iterable[Planned], at_once: int) -> list[Outcome]:
+async def send_all(port: int, plan: Iterable[Planned], *, at_once: int = 4000) -> list[Outcome]:
+    """As `run_load`, on a loop that runs already."""
     began, places = time.monotonic(), asyncio.Semaphore(at_once)
 
     async def one(planned: Planned) -> Outcome:

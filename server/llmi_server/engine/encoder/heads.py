@@ -17,11 +17,21 @@ from llmi_server.engine.protocol import EncodedText
 
 
 class Encoder(Protocol):
-    """Token ids in, one vector for each token out."""
+    """Token ids in, one vector for each token out.
+
+    Attributes:
+        words: Table of the words' vectors.
+        width: Numbers of a vector.
+        epsilon: Of the norms.
+        divides: Whether threads may compute shares of a batch, each through all layers at its own pace. Not where
+            layers are read as they are used: each thread would hold some of its own. Nor where all threads share every
+            step out among them: then none waits for one whose core is slower.
+    """
 
     words: torch.Tensor
     width: int
     epsilon: float
+    divides: bool
 
     def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:
         """Return [tokens of all texts, hidden]."""

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from llmi_server.engine.encoder.family import NotOursError
+from llmi_server.kernels.library import Combination, PackedWeights, find_kernels
 from llmi_server.machine import computes_bfloat16
 
 _ROWS = 64
@@ -66,8 +67,8 @@ def activate(rows: torch.Tensor, activation: str) -> torch.Tensor:
 class Step(Protocol):
     """A linear step, however its weights lie in memory."""
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return [rows, out]."""
+    def __call__(self, rows: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """Return [rows, out], plus another tensor of that shape if one is given."""
         ...
 
 
@@ -85,16 +86,18 @@ class Plain:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none") -> None:
         self._weight, self._bias, self._activation = weight, bias, activation
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return [rows, out]."""
-        return activate(functional.linear(rows, self._weight, self._bias), self._activation)
+    def __call__(self, rows: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """Return [rows, out], plus another tensor of that shape if one is given."""
+        done = activate(functional.linear(rows, self._weight, self._bias), self._activation)
+        return done if plus is None else done.add_(plus)
 
 
 class Linear:
     """Rows times weights plus bias, and a function of that.
 
-    In float32 on a CPU that oneDNN knows, and in bfloat16 on one that computes it, the weights are packed: up to three
-    times as fast for the few rows of a short text, and the function costs nothing.
+    The weights are packed: up to three times as fast for the few rows of a short text, and the function costs nothing.
+    In float32 our own kernels do that where there are some for the CPU, else oneDNN, as it does in bfloat16 on a CPU
+    that computes it.
 
     Args:
         weight: [out, in].
@@ -105,12 +108,33 @@ class Linear:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none") -> None:
         self._bias = bias
         self._activation = activation
+        self._kernels = find_kernels() if weight.dtype == torch.float32 else None
         self._packed = weight.dtype in _packable()
-        self._weight = _pack(weight, _ROWS) if _pack is not None and self._packed else weight
+        self._out = len(weight)
+        self._weight = self._laid_out(weight)
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return [rows, out]."""
+    def __call__(self, rows: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
+        """Return [rows, out], plus another tensor of that shape if one is given."""
+        if self._kernels is not None:
+            how = Combination.ALONE if plus is None else Combination.PLUS
+            return self._kernels.product(
+                rows, self._weight, self._bias, self._out, activation=self._activation, other=plus, combination=how
+            )
+        done: torch.Tensor
         if _multiply is None or not self._packed:
-            return activate(functional.linear(rows, self._weight, self._bias), self._activation)
-        done: torch.Tensor = _multiply(rows, self._weight, self._bias, *_FUSED[self._activation])
-        return done
+            done = activate(functional.linear(rows, self._weight, self._bias), self._activation)
+        else:
+            done = _multiply(rows, self._weight, self._bias, *_FUSED[self._activation])
+        return done if plus is None else done.add_(plus)
+
+    def packed(self) -> PackedWeights | None:
+        """Return the weights as our own kernels multiply by them; None where others do."""
+        if self._kernels is None:
+            return None
+        return PackedWeights(packed=self._weight, bias=self._bias, out=self._out)
+
+    def _laid_out(self, weight: torch.Tensor) -> torch.Tensor:
+        if self._kernels is not None:
+            return self._kernels.pack(weight)
+        laid_out: torch.Tensor = _pack(weight, _ROWS) if _pack is not None and self._packed else weight
+        return laid_out

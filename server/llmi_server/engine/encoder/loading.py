@@ -10,10 +10,9 @@ import torch
 from llmi_api.launch import Precision, Task
 from llmi_server.engine.encoder.family import NotOursError, family_of
 from llmi_server.engine.encoder.heads import Encoder, Head, build
-from llmi_server.engine.encoder.int8 import Int8Linear
+from llmi_server.engine.encoder.int8 import kernels_for_int8, lay_in_int8
 from llmi_server.engine.encoder.tensors import Tensors
-
-NAME = f"padding-free, torch {torch.__version__}"
+from llmi_server.kernels.library import Kernels, find_kernels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +39,29 @@ def load_encoder(
         NotOursError: The model is not exactly of a shape that we compute.
     """
     family_of(config, task)
-    eight_bits = precision is Precision.INT8
-    tensors = Tensors(weights, torch.float32, Int8Linear) if eight_bits else Tensors(weights, getattr(torch, precision))
+    if precision is Precision.INT8:
+        tensors = Tensors(weights, torch.float32, lay_in_int8)
+    else:
+        tensors = Tensors(weights, getattr(torch, precision))
     with torch.inference_mode():
         encoder, head = build(config, task, tensors)
     if head is not None and task is not Task.FILL_MASK and len(labels_of(config, head.labels)) != head.labels:
         raise NotOursError("id2label")
     return LoadedEncoder(encoder=encoder, head=head, reference=lambda: build(config, task, tensors.reference()))
+
+
+def kernels_in(precision: str) -> Kernels | None:
+    """Return the kernels of ours that compute in a precision; None where PyTorch's do."""
+    if precision == Precision.INT8:
+        return kernels_for_int8()
+    return find_kernels() if precision == Precision.FLOAT32 else None
+
+
+def engine_name(precision: Precision) -> str:
+    """Return what computes, for people: ours, whose kernels, and PyTorch's version."""
+    kernels = kernels_in(precision)
+    own = [f"kernels for {kernels.level}"] if kernels else []
+    return ", ".join(["padding-free", *own, f"torch {torch.__version__}"])
 
 
 def labels_of(config: Mapping[str, Any], count: int) -> tuple[str, ...]:

@@ -51,9 +51,9 @@ class _Layer:
         turns: Sequence[Turn | None],
     ) -> torch.Tensor:
         mixed = self._mix(self._attention_norm(rows) if self._attention_norm else rows)
-        rows = rows + self._out(attend(mixed, self._heads, groups, biases=biases, turns=turns))
+        rows = self._out(attend(mixed, self._heads, groups, biases=biases, turns=turns), rows)
         value, gate = self._up(self._norm(rows)).chunk(2, dim=-1)
-        return rows + self._down(activate(value, self._activation) * gate)
+        return self._down(activate(value, self._activation) * gate, rows)
 
 
 class ModernEncoder:
@@ -71,6 +71,7 @@ class ModernEncoder:
         self._norm = Norm.of(tensors, "embeddings.norm", self.width, self.epsilon, biased=whole["norm_bias"])
         kinds = _kinds(whole)
         self._layers = tensors.layers(lambda number: _Layer(tensors, whole, number, kinds[number]), len(kinds))
+        self.divides = tensors.held
         self._last_norm = Norm.of(tensors, "final_norm", self.width, self.epsilon, biased=whole["norm_bias"])
         self._reach = whole["local_attention"] // 2
         size = self.width // whole["num_attention_heads"]

@@ -20,6 +20,10 @@ class Norm:
         bias = tensors.own(f"{name}.bias", width) if biased else None
         return cls(tensors.own(f"{name}.weight", width), bias, epsilon)
 
+    def parts(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return what rows are multiplied by and moved by; None if they are not moved."""
+        return None if self._bias is None else (self._weight, self._bias)
+
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the scaled rows."""
         return functional.layer_norm(rows, self._weight.shape, self._weight, self._bias, self._epsilon)

@@ -1,7 +1,7 @@
 """BERT and its kin: the norm comes after each half of a layer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from torch.nn import functional
 
 from llmi_server.engine.encoder.attention import Group, attend, groups_of
 from llmi_server.engine.encoder.family import MPNET_PADDING, Family
-from llmi_server.engine.encoder.linear import Step, activation_named
+from llmi_server.engine.encoder.linear import Linear, Step, activation_named
 from llmi_server.engine.encoder.norm import Norm
 from llmi_server.engine.encoder.tensors import Tensors
 from llmi_server.engine.protocol import EncodedText
+from llmi_server.kernels.encoder import EncoderLayer, FusedEncoder, can_encode
+from llmi_server.kernels.library import find_kernels
 
 _BUCKETS, _FARTHEST = 32, 128
 """Of MPNet's bias by distance; its configuration says otherwise and its code does not listen."""
@@ -50,8 +52,29 @@ class _Layer:
         self, rows: torch.Tensor, groups: Sequence[Group], biases: Sequence[torch.Tensor | None]
     ) -> torch.Tensor:
         heard = attend(self._mix(rows), self._heads, groups, biases=biases, turns=[None] * len(groups))
-        rows = self._out_norm(self._out(heard).add_(rows))
-        return self._down_norm(self._down(self._up(rows)).add_(rows))
+        rows = self._out_norm(self._out(heard, rows))
+        return self._down_norm(self._down(self._up(rows), rows))
+
+    def packed(self) -> EncoderLayer | None:
+        """Return its weights, if its products are by our own kernels."""
+        steps = (self._mix, self._out, self._up, self._down)
+        mix, out, up, down = (step.packed() if isinstance(step, Linear) else None for step in steps)
+        out_norm, down_norm = self._out_norm.parts(), self._down_norm.parts()
+        if mix is None or out is None or up is None or down is None or out_norm is None or down_norm is None:
+            return None
+        return EncoderLayer(mix=mix, out=out, up=up, down=down, out_norm=out_norm, down_norm=down_norm)
+
+
+def _fused(layers: Iterable[_Layer], build: _Build) -> FusedEncoder | None:
+    """Return what computes all layers in one call; None where their products are not by our own kernels."""
+    kernels = find_kernels()
+    if kernels is None or not can_encode(build.width // build.heads):
+        return None
+    packed = [layer.packed() for layer in layers]
+    ours = [each for each in packed if each is not None]
+    if not ours or len(ours) < len(packed):
+        return None
+    return FusedEncoder(kernels, ours, heads=build.heads, epsilon=build.epsilon, activation=build.activation)
 
 
 class PostNormEncoder:
@@ -78,11 +101,13 @@ class PostNormEncoder:
         build = _Build(width=width, heads=heads, activation=activation, epsilon=epsilon)
         count = family.read(config, "num_hidden_layers")
         self._layers = tensors.layers(lambda number: _Layer(tensors, family, number, build), count)
+        self._fused = _fused(self._layers, build) if tensors.held and self._distances is None else None
+        self.divides = tensors.held and self._fused is None
         self.width, self.epsilon = width, epsilon
 
     def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:
         """Return [tokens of all texts, hidden]."""
-        groups = groups_of(list(map(len, batch)))
+        lengths = list(map(len, batch))
         ids = torch.from_numpy(np.concatenate([np.array(text.ids, dtype=np.int64) for text in batch]))
         places = torch.from_numpy(np.concatenate([self._places(text) for text in batch]))
         rows = functional.embedding(ids, self.words) + functional.embedding(places, self._positions)
@@ -90,6 +115,9 @@ class PostNormEncoder:
             types = np.concatenate([np.array(text.type_ids, dtype=np.int64) for text in batch])
             rows += functional.embedding(torch.from_numpy(types), self._types)
         rows = self._norm(rows)
+        if self._fused is not None:
+            return self._fused.compute(rows, lengths)
+        groups = groups_of(lengths)
         biases = [self._bias(group.tokens) for group in groups]
         for layer in self._layers:
             rows = layer(rows, groups, biases)

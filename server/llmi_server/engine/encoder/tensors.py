@@ -48,12 +48,15 @@ class Tensors:
         files: The safetensors files, known to be whole.
         kind: Number format that the weights are wanted in.
         lay: How the linear steps of layers are laid out.
+
+    Attributes:
+        held: Whether layers are made once and kept, rather than read each time they are used.
     """
 
     def __init__(self, files: Sequence[Path], kind: torch.dtype, lay: Lay = Linear) -> None:
         self._kind = kind
         self.lay = lay
-        self._held = True
+        self.held = True
         self._tables: dict[str, torch.Tensor] = {}
         self._places = {name: place for path in files for name, place in _places(path).items()}
         self.prefix = ""
@@ -77,7 +80,7 @@ class Tensors:
     def reference(self) -> "Tensors":
         """Return the same weights as they are, for computing once: layers are read when they are used, and left."""
         other = copy.copy(self)
-        other.lay, other._held = Plain, False  # noqa: SLF001 - one of us
+        other.lay, other.held = Plain, False
         return other
 
     def table(self, name: str, *shape: int | None) -> torch.Tensor:
@@ -89,7 +92,7 @@ class Tensors:
 
     def layers(self, make: Callable[[int], _LayerT], count: int) -> Iterable[_LayerT]:
         """Return layers by their numbers, to be gone through many times."""
-        return [make(number) for number in range(count)] if self._held else _Passing(make, count)
+        return [make(number) for number in range(count)] if self.held else _Passing(make, count)
 
     def has(self, name: str) -> bool:
         """Say whether there is a weight of this whole name."""
