@@ -99,43 +99,43 @@ def _llama(other: str, clients: int, requests: int) -> Duel:
     return Duel(model="llama-134m", ours="ours-llama", other=other, load=Load(clients=clients, requests=requests))
 
 
-_MINILM = Duel(model="minilm", ours="ours-minilm", other="naive-minilm", load=Load(clients=32, requests=640))
-_ALONE = Solo(model="bert-large", ours="ours-bert", load=Load(clients=32, requests=64))
+_MINILM = Duel(model="minilm", ours="ours-minilm", other="naive-minilm", load=Load(clients=32, requests=1280))
+_ALONE = Solo(model="bert-large", ours="ours-bert", load=Load(clients=32, requests=128))
 _STARTS = Starts(model="bert-large", ours="ours-bert", other="naive-bert")
 _INT8 = Likeness(model="minilm", ours="ours-minilm-int8", other="ours-minilm")
 
 ROWS = {
     "bert-c8": Row(
         title="BERT-large, 8 clients, over A",
-        experiment=_bert("naive-bert", 8, 32),
+        experiment=_bert("naive-bert", 8, 64),
         figure=Figure.TOKENS,
         must=1.6,
         aim=1.8,
     ),
     "bert-c32": Row(
         title="BERT-large, 32 clients, over A",
-        experiment=_bert("naive-bert", 32, 64),
+        experiment=_bert("naive-bert", 32, 128),
         figure=Figure.TOKENS,
         must=1.6,
         aim=1.8,
     ),
     "bert-c8-infinity": Row(
         title="BERT-large, 8 clients, over infinity (torch)",
-        experiment=_bert("infinity-bert", 8, 32),
+        experiment=_bert("infinity-bert", 8, 64),
         figure=Figure.TOKENS,
         must=1.4,
         aim=1.6,
     ),
     "bert-c8-vllm": Row(
         title="BERT-large, 8 clients, over vLLM (CPU, all cores)",
-        experiment=_bert("vllm-bert", 8, 32),
+        experiment=_bert("vllm-bert", 8, 64),
         figure=Figure.TOKENS,
         must=1.05,
         aim=1.2,
     ),
     "bert-c8-triton": Row(
         title="BERT-large, 8 clients, over Triton (Python back end, dynamic batcher)",
-        experiment=_bert("triton-bert", 8, 32),
+        experiment=_bert("triton-bert", 8, 64),
         figure=Figure.TOKENS,
         must=1.7,
         aim=2,
@@ -159,14 +159,14 @@ ROWS = {
     ),
     "bert-bf16-c8": Row(
         title="BERT-large in bfloat16 (auto on this processor), 8 clients, over A in float32",
-        experiment=_bert("naive-bert", 8, 32, ours="ours-bert-bf16"),
+        experiment=_bert("naive-bert", 8, 64, ours="ours-bert-bf16"),
         figure=Figure.TOKENS,
         must=2.6,
         aim=3,
     ),
     "bert-int8-c8": Row(
         title="BERT-large in int8, 8 clients, over A in float32",
-        experiment=_bert("naive-bert", 8, 32, ours="ours-bert-int8"),
+        experiment=_bert("naive-bert", 8, 64, ours="ours-bert-int8"),
         figure=Figure.TOKENS,
         must=2.6,
         aim=3,
@@ -190,14 +190,14 @@ ROWS = {
     ),
     "llama-c8-vllm": Row(
         title="Llama of 134 M, 8 clients, over vLLM (CPU, all cores)",
-        experiment=_llama("vllm-llama", 8, 16),
+        experiment=_llama("vllm-llama", 8, 32),
         figure=Figure.TOKENS,
         must=1.2,
         aim=1.6,
     ),
     "llama-c8-vllm-first": Row(
         title="Llama of 134 M, 8 clients, over vLLM (CPU, all cores)",
-        experiment=_llama("vllm-llama", 8, 16),
+        experiment=_llama("vllm-llama", 8, 32),
         figure=Figure.FIRST_TOKEN,
         must=1,
         aim=0.6,

@@ -7,6 +7,7 @@ the others; a row whose server is not there, or fails, says so.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -36,10 +37,11 @@ def measure(experiment: Experiment, keys: list[str], *, rounds: int, seconds: fl
 
 
 def _enough(measured: Iterator[Round], *, rounds: int, seconds: float) -> Iterator[Round]:
-    """Yield rounds until so many quiet ones are in hand, or the time is over."""
-    end, quiet = time.monotonic() + seconds, 0
+    """Yield rounds until so many quiet ones are in hand, or so long after the first one."""
+    end, quiet = math.inf, 0
     for one in measured:
         yield one
+        end = min(end, time.monotonic() + seconds)
         quiet += is_quiet(one)
         values = ", ".join(f"{figure} {pair.value:.3g}" for figure, pair in one.pairs.items())
         effort = f", by processor time {one.effort.value:.3g}" if one.effort else ""
@@ -67,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all unless named: {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=5, help="quiet rounds that each row needs")
-    parser.add_argument("--seconds", type=float, default=600, help="no further round of a row after so long")
+    parser.add_argument("--seconds", type=float, default=600, help="no further round so long after a row's first")
     parser.add_argument(
         "--scale",
         type=float,
