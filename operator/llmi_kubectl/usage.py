@@ -15,7 +15,7 @@ from llmi_kubectl.forwarding import forward
 MOST_ASKED = 3
 """Each takes a kubectl of its own."""
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 10.0
 _LARGEST_BODY = 2**16
 
 
