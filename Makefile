@@ -87,6 +87,9 @@ soak: $(READY) ## The long tests: outages of minutes, and whatever else takes it
 bench: $(READY) ## Measure the server against its peers, into docs/benchmarks.md (an hour or two; BENCH_ARGS="bert-c8 --rounds 3")
 	PYTHONPATH=tests/support:hack $(BIN)/python bench/run.py $(BENCH_ARGS)
 
+bench-gpu: $(READY) ## The same on a machine with an NVIDIA GPU, against A and infinity: 10 minutes
+	PYTHONPATH=tests/support:hack $(BIN)/python bench/run.py --gpu $(BENCH_ARGS)
+
 bench-peers: $(READY) ## Install those peers, each into an environment of its own (5 GB in the cache folder)
 	PYTHONPATH=hack $(BIN)/python bench/peers.py
 

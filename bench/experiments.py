@@ -14,7 +14,7 @@ import httpx
 
 from inputs import encoder_texts, english_sentences, prompts
 from llmi_testing.minilm import minilm
-from llmi_testing.models import bert_large_classifier, llama_134m
+from llmi_testing.models import bert_large_classifier, llama_134m, minilm_shape
 from load import Outcome, Request
 from matmul_rate import machine_rate
 from rows import Duel, Experiment, Figure, Likeness, Load, Solo, Starts
@@ -24,6 +24,7 @@ from servers import ANSWER_TOKENS, SERVERS
 MODELS: Mapping[str, Callable[[], Path]] = {
     "bert-large": bert_large_classifier,
     "minilm": minilm,
+    "minilm-shape": minilm_shape,
     "llama-134m": llama_134m,
 }
 OPERATIONS_PER_TOKEN = 2 * 24 * (4 * 1024**2 + 2 * 1024 * 4096)
@@ -93,18 +94,23 @@ def _duel(duel: Duel, scale: float) -> Iterator[Round]:
             blocks: dict[int, Block] = {}
             for place in (0, 1) if number % 2 else (1, 0):
                 pair[place].go_on()
-                blocks[place] = _put(pair[place], _scaled(duel.load, scale), seed=number)
+                probe = "/livez" if duel.probed and place == 0 else None
+                blocks[place] = _put(pair[place], _scaled(duel.load, scale), seed=number, probe=probe)
                 pair[place].hold()
-            yield _compared(blocks[0], blocks[1])
+            starts = Pair(pair[0].start_seconds, pair[1].start_seconds)
+            yield _compared(blocks[0], blocks[1], starts)
 
 
-def _compared(ours: Block, other: Block) -> Round:
+def _compared(ours: Block, other: Block, starts: Pair) -> Round:
     readings: dict[Figure, Callable[[Outcome], float]] = {
         Figure.TOKENS: lambda outcome: outcome.tokens_per_second,
         Figure.P50: lambda outcome: statistics.median(answer.seconds for answer in outcome.answers),
         Figure.FIRST_TOKEN: lambda outcome: statistics.median(answer.first_seconds for answer in outcome.answers),
     }
     pairs = {figure: Pair(read(ours.outcome), read(other.outcome)) for figure, read in readings.items()}
+    pairs[Figure.START] = starts
+    if ours.outcome.probe_seconds:
+        pairs[Figure.HEALTH] = Pair(_quantile(ours.outcome.probe_seconds, 0.99) * 1000)
     strangers = max(ours.strangers, other.strangers)
     return Round(pairs=pairs, strangers=strangers, effort=Pair(_effort(ours), _effort(other)))
 

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from llmi_api.markdown import write_table
 from results import ROOT, Result, kept
-from rows import HIGHER_IS_BETTER, ROWS, Figure, Row
+from rows import ALL_ROWS, GPU_ROWS, HIGHER_IS_BETTER, ROWS, Figure, Row
 
 PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- begin: written by make bench -->", "<!-- end -->"
+TABLES = {"<!-- begin: written by make bench -->": ROWS, "<!-- begin: written by make bench-gpu -->": GPU_ROWS}
+"""What begins each table in the page."""
+
+END = "<!-- end -->"
 _UNITS = {
     Figure.TOKENS: (1, "tokens/s"),
     Figure.FLOOR: (1, "tokens/s"),
@@ -41,8 +44,11 @@ _HEAD = (
 def write() -> None:
     """Put the kept results into the page."""
     text = PAGE.read_text()
-    head, tail = text[: text.index(BEGIN)], text[text.index(END) :]
-    PAGE.write_text(f"{head}{BEGIN}\n\n{rendered(kept(ROWS))}\n{tail}")
+    for begin, rows in TABLES.items():
+        if results := kept(rows):
+            head, _, rest = text.partition(begin)
+            text = f"{head}{begin}\n\n{rendered(results)}\n{rest[rest.index(END) :]}"
+    PAGE.write_text(text)
 
 
 def rendered(results: Sequence[Result]) -> str:
@@ -50,12 +56,12 @@ def rendered(results: Sequence[Result]) -> str:
     machines = _once(result.at.machine for result in results)
     versions = _once(f"{name} {version}" for result in results for name, version in result.at.versions.items())
     where = f"Machine: {'; '.join(machines)}. Versions: {', '.join(sorted(versions))}.\n"
-    return write_table(_HEAD, [_line(result, ROWS[result.key]) for result in results]) + "\n" + where
+    return write_table(_HEAD, [_line(result, ALL_ROWS[result.key]) for result in results]) + "\n" + where
 
 
 def brief(result: Result) -> str:
     """Return a result in a few words."""
-    row = ROWS[result.key]
+    row = ALL_ROWS[result.key]
     if not result.values:
         return f"not run, {result.reason}"
     return f"{row.figure} {_measured(result)}: {_verdict(result, row)} (must {row.must:g}); {_rounds(result)}"

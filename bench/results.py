@@ -134,7 +134,19 @@ def _machine() -> str:
     flags = next((line for line in facts.splitlines() if line.startswith("flags")), "").split()
     has = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores of {name} ({', '.join(has)}), {memory:.0f} GiB, {platform.system()}"
+    return ", ".join(
+        [f"{os.cpu_count()} cores of {name} ({', '.join(has)})", f"{memory:.0f} GiB", platform.system(), *_gpus()]
+    )
+
+
+def _gpus() -> list[str]:
+    """Return the names of NVIDIA's GPUs, if there are any."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return []
+    return [" ".join(line.replace(",", "").split()) for line in told.splitlines()]
 
 
 def _versions() -> dict[str, str]:

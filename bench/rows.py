@@ -30,12 +30,13 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Duel:
-    """Two servers under the same load, in alternating blocks."""
+    """Two servers under the same load, in alternating blocks; our health is probed meanwhile if it is ``probed``."""
 
     model: str
     ours: str
     other: str
     load: Load
+    probed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,3 +209,70 @@ ROWS = {
     ),
     "livez": Row(title="BERT-large, under 32 clients", experiment=_ALONE, figure=Figure.HEALTH, must=50, aim=10),
 }
+
+
+def _bert_on_gpu(other: str, clients: int, requests: int, *, probed: bool = False) -> Duel:
+    load = Load(clients=clients, requests=requests)
+    return Duel(model="bert-large", ours="ours-bert-gpu", other=other, load=load, probed=probed)
+
+
+def _minilm_on_gpu(other: str) -> Duel:
+    return Duel(model="minilm-shape", ours="ours-minilm-gpu", other=other, load=Load(clients=32, requests=3200))
+
+
+_ON_GPU_C32 = _bert_on_gpu("naive-bert", 32, 1280, probed=True)
+
+GPU_ROWS = {
+    "gpu-bert-c8": Row(
+        title="BERT-large, 8 clients, over A",
+        experiment=_bert_on_gpu("naive-bert", 8, 800),
+        figure=Figure.TOKENS,
+        must=1.6,
+        aim=1.8,
+    ),
+    "gpu-bert-c32": Row(
+        title="BERT-large, 32 clients, over A", experiment=_ON_GPU_C32, figure=Figure.TOKENS, must=1.6, aim=1.8
+    ),
+    "gpu-bert-c8-infinity": Row(
+        title="BERT-large, 8 clients, over infinity (torch)",
+        experiment=_bert_on_gpu("infinity-bert-gpu", 8, 1600),
+        figure=Figure.TOKENS,
+        must=1.4,
+        aim=1.6,
+    ),
+    "gpu-bert-c32-infinity": Row(
+        title="BERT-large, 32 clients, over infinity (torch)",
+        experiment=_bert_on_gpu("infinity-bert-gpu", 32, 3200),
+        figure=Figure.TOKENS,
+        must=1.4,
+        aim=1.6,
+    ),
+    "gpu-bert-c1-p50": Row(
+        title="BERT-large, one client, over A",
+        experiment=_bert_on_gpu("naive-bert", 1, 200),
+        figure=Figure.P50,
+        must=0.7,
+        aim=0.55,
+    ),
+    "gpu-minilm-c32": Row(
+        title="MiniLM's shape, embeddings, 32 clients, over A",
+        experiment=_minilm_on_gpu("naive-minilm"),
+        figure=Figure.TOKENS,
+        must=2.3,
+        aim=2.8,
+    ),
+    "gpu-minilm-c32-infinity": Row(
+        title="MiniLM's shape, embeddings, 32 clients, over infinity (torch)",
+        experiment=_minilm_on_gpu("infinity-minilm-gpu"),
+        figure=Figure.TOKENS,
+        must=1.4,
+        aim=1.6,
+    ),
+    "gpu-start": Row(title="BERT-large, over A", experiment=_ON_GPU_C32, figure=Figure.START, must=0.7, aim=0.5),
+    "gpu-livez": Row(
+        title="BERT-large, under 32 clients", experiment=_ON_GPU_C32, figure=Figure.HEALTH, must=50, aim=10
+    ),
+}
+"""The same on a machine with a GPU: the same inputs, and the same bounds where a row has a twin."""
+
+ALL_ROWS = ROWS | GPU_ROWS

@@ -20,7 +20,7 @@ from experiments import Round, rounds_of
 from load import RefusedError
 from peers import is_installed
 from results import Result, is_quiet, keep, not_run, summarised
-from rows import ROWS, Duel, Experiment, Starts
+from rows import ALL_ROWS, GPU_ROWS, ROWS, Duel, Experiment, Starts
 from running import NotStartedError
 from servers import SERVERS
 
@@ -33,7 +33,7 @@ def measure(experiment: Experiment, keys: list[str], *, rounds: int, seconds: fl
         done = list(_enough(rounds_of(experiment, scale=scale), rounds=rounds, seconds=seconds))
     except (NotStartedError, RefusedError, aiohttp.ClientError) as error:
         return [not_run(key, f"{type(error).__name__}: {error}") for key in keys]
-    return [summarised(key, ROWS[key].figure, done) for key in keys]
+    return [summarised(key, ALL_ROWS[key].figure, done) for key in keys]
 
 
 def _enough(measured: Iterator[Round], *, rounds: int, seconds: float) -> Iterator[Round]:
@@ -58,16 +58,16 @@ def _missing_peer(experiment: Experiment) -> str | None:
 
 
 def _by_experiment(keys: Iterable[str]) -> Iterator[tuple[Experiment, list[str]]]:
-    order = list(dict.fromkeys(row.experiment for row in ROWS.values()))
-    chosen = sorted(keys, key=lambda key: order.index(ROWS[key].experiment))
-    for experiment, together in groupby(chosen, key=lambda key: ROWS[key].experiment):
+    order = list(dict.fromkeys(row.experiment for row in ALL_ROWS.values()))
+    chosen = sorted(keys, key=lambda key: order.index(ALL_ROWS[key].experiment))
+    for experiment, together in groupby(chosen, key=lambda key: ALL_ROWS[key].experiment):
         yield experiment, list(together)
 
 
 def main() -> None:
     """Read the command line, measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all unless named: {', '.join(ROWS)}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all unless named: {', '.join(ALL_ROWS)}")
     parser.add_argument("--rounds", type=int, default=5, help="quiet rounds that each row needs")
     parser.add_argument("--seconds", type=float, default=600, help="no further round so long after a row's first")
     parser.add_argument(
@@ -76,12 +76,13 @@ def main() -> None:
         default=1,
         help="factor for the requests; below 1 is a trial, and not kept",
     )
+    parser.add_argument("--gpu", action="store_true", help="the rows for a machine with a GPU, unless some are named")
     parser.add_argument("--report", action="store_true", help="measure nothing, write docs/benchmarks.md anew")
     options = parser.parse_args()
-    if unknown := set(options.rows) - set(ROWS):
-        sys.exit(f"bench: {', '.join(sorted(unknown))}: no such row; there are {', '.join(ROWS)}")
+    if unknown := set(options.rows) - set(ALL_ROWS):
+        sys.exit(f"bench: {', '.join(sorted(unknown))}: no such row; there are {', '.join(ALL_ROWS)}")
     if not options.report:
-        for experiment, keys in _by_experiment(options.rows or ROWS):
+        for experiment, keys in _by_experiment(options.rows or (GPU_ROWS if options.gpu else ROWS)):
             print(f"measuring {', '.join(keys)}", flush=True)
             results = measure(experiment, keys, rounds=options.rounds, seconds=options.seconds, scale=options.scale)
             for result in results:

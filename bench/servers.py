@@ -75,13 +75,13 @@ def naive(task: str) -> Server:
     )
 
 
-def infinity(route: str) -> Server:
-    """Describe infinity on its PyTorch engine."""
+def infinity(route: str, device: str = "cpu") -> Server:
+    """Describe infinity on its PyTorch engine; on a GPU it computes in float16."""
 
     def command(folder: Path, port: int) -> list[str]:
         program = str(folder_of("infinity") / "bin" / "infinity_emb")
         model = ["--model-id", str(folder), "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)]
-        options = ["--engine", "torch", "--device", "cpu", "--no-bettertransformer", "--no-model-warmup"]
+        options = ["--engine", "torch", "--device", device, "--no-bettertransformer", "--no-model-warmup"]
         return [program, "v2", *model, *options]
 
     return Server(
@@ -204,6 +204,10 @@ SERVERS: Mapping[str, Server] = {
     "naive-bert": naive("text-classification"),
     "naive-minilm": naive("feature-extraction"),
     "infinity-bert": infinity("/classify"),
+    "ours-bert-gpu": ours("text-classification", "/", task, device="cuda"),
+    "ours-minilm-gpu": ours("embeddings", "/v1/embeddings", classification, device="cuda"),
+    "infinity-bert-gpu": infinity("/classify", "cuda"),
+    "infinity-minilm-gpu": infinity("/embeddings", "cuda"),
     "vllm-bert": vllm("/classify", classification, "--runner", "pooling"),
     "vllm-llama": vllm("/v1/chat/completions", chat_on, "--max-model-len", "2048"),
     "triton-bert": triton(),

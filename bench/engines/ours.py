@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from llmi_api.launch import Device, Precision, Task
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.engine.protocol import EncodedText
 from llmi_server.generation.loading import Unwatched
 

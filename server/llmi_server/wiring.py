@@ -9,7 +9,8 @@ from typing import Any
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Task
-from llmi_server.engine.loading import load_model, make_load_request
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import make_load_request
 from llmi_server.engine.protocol import LoadedModel, ModelFacts
 from llmi_server.errors import RequestError, StartupError
 from llmi_server.generation.service import GenerationService

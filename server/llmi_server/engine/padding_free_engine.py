@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-import numpy as np
 import torch
 
 from llmi_api.launch import Task
 from llmi_server.engine.crew import UNEVEN, UNEVEN_BY_CLAIMS, Crew, divide
+from llmi_server.engine.encoder.answers import Pool, answers_of
 from llmi_server.engine.encoder.attention import groups_of
 from llmi_server.engine.encoder.heads import Encoder, Head
 from llmi_server.engine.encoder.loading import kernels_in
@@ -30,7 +30,7 @@ class PaddingFreeEngine:
         self._head = head
         self._task = task
         self._facts = facts
-        self._pool = _POOLS[pooling if head is None else head.pooling]
+        self._pool = _pooling(pooling if head is None else head.pooling)
         self._crew = Crew(torch.get_num_threads())
         self._uneven = UNEVEN if kernels_in(facts.precision) is None else UNEVEN_BY_CLAIMS
 
@@ -67,21 +67,10 @@ class PaddingFreeEngine:
     @torch.inference_mode()
     def _in_order(self, batch: Sequence[EncodedText]) -> list[Output]:
         """Compute texts that are sorted by length, so that those of one length are neighbours."""
-        rows = self._encoder(batch)
-        ends = np.cumsum([len(text) for text in batch])
-        if self._task is Task.FILL_MASK and self._head is not None:
-            begins = ends - [len(text) for text in batch]
-            wanted = [begin + place for begin, text in zip(begins, batch, strict=True) for place in text.positions]
-            logits = _to_numpy(self._head(rows[wanted]))
-            return np.split(logits, np.cumsum([len(text.positions) for text in batch])[:-1])
-        if self._task is Task.TOKEN_CLASSIFICATION and self._head is not None:
-            return np.split(_to_numpy(self._head(rows)), ends[:-1])
-        pooled = _pooled(rows, batch, self._pool)
-        return list(_to_numpy(pooled if self._head is None else self._head(pooled)))
+        return answers_of(self._encoder(batch), batch, task=self._task, head=self._head, pool=self._pool)
 
 
-_Pool = Callable[[torch.Tensor], torch.Tensor]
-_POOLS: dict[str, _Pool] = {
+_POOLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": lambda rows: rows.float().mean(dim=1),
     "cls": lambda rows: rows[:, 0],
     "max": lambda rows: rows.amax(dim=1),
@@ -90,13 +79,15 @@ _POOLS: dict[str, _Pool] = {
 """From [texts, tokens, hidden] of one length to [texts, hidden]."""
 
 
-def _pooled(rows: torch.Tensor, batch: Sequence[EncodedText], pool: _Pool) -> torch.Tensor:
-    parts = [
-        pool(rows[group.rows].view(group.texts, group.tokens, -1)) for group in groups_of([len(text) for text in batch])
-    ]
-    return torch.cat(parts).to(rows.dtype) if len(parts) > 1 else parts[0].to(rows.dtype)
+def _pooling(name: str) -> Pool:
+    """Return what pools texts of one length together, which must be neighbours."""
+    of_one_length = _POOLS[name]
 
+    def pool(rows: torch.Tensor, batch: Sequence[EncodedText]) -> torch.Tensor:
+        parts = [
+            of_one_length(rows[group.rows].view(group.texts, group.tokens, -1))
+            for group in groups_of([len(text) for text in batch])
+        ]
+        return torch.cat(parts).to(rows.dtype) if len(parts) > 1 else parts[0].to(rows.dtype)
 
-def _to_numpy(tensor: torch.Tensor) -> Output:
-    array: Output = tensor.float().numpy()
-    return array
+    return pool

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Task
 from llmi_server.engine.heap import returned_at_once
-from llmi_server.engine.loading import LoadRequest, Parts, load_parts
+from llmi_server.engine.loading import Parts, load_parts
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.engine.protocol import LoadWatcher, ModelFacts
 from llmi_server.errors import StartupError
 from llmi_server.generation.grid_limits import (

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Task, VerifyQuestion, short_name
 from llmi_api.metric_names import RUNNING_METRIC
-from llmi_server.engine.loading import load_model, make_load_request
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import make_load_request
 from llmi_server.engine.protocol import LoadedModel
 from llmi_server.errors import InvalidRequestError, OutOfMemoryError, RequestError, StartupError
 from llmi_server.inference.lifecycle import Lifecycle

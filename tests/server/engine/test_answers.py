@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.encoder import linear
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import LoadRequest
 from llmi_testing.minilm import minilm
 from llmi_testing.models import small_model, tiny_bert
 from llmi_testing.server import running_server

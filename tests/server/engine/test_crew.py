@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.crew import Crew, divide
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
 from llmi_server.engine.padding_free_engine import PaddingFreeEngine
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.kernels.library import find_kernels
 from llmi_testing.models import small_model
 from llmi_testing.watching import Watching

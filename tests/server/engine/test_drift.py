@@ -9,8 +9,9 @@ from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine.drift import compare
 from llmi_server.engine.encoder import int8
-from llmi_server.engine.loading import LoadRequest, load_model, load_parts
+from llmi_server.engine.loading import load_model, load_parts
 from llmi_server.engine.precision import choose_precision
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.errors import StartupError
 from llmi_server.model import files
 from llmi_server.model.weights import weight_bytes

@@ -11,7 +11,8 @@ import torch
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
 from llmi_server.engine import loading
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.errors import StartupError
 from llmi_server.model import files
 from llmi_server.model.memory import Computing, MemoryNeeds

@@ -7,7 +7,8 @@ import pytest
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task, VerifyQuestion
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.engine.protocol import EncodedText
 from llmi_server.errors import StartupError
 from llmi_server.settings import ServeSettings, read_settings

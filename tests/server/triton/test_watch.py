@@ -15,7 +15,8 @@ from tritonclient.utils import InferenceServerException
 from llmi_api.failure import EXIT_CODES, FailureCode
 from llmi_api.launch import Device, Precision, Task, short_name
 from llmi_api.metric_names import RUNNING_METRIC
-from llmi_server.engine.loading import LoadRequest, load_model
+from llmi_server.engine.loading import load_model
+from llmi_server.engine.preparation import LoadRequest
 from llmi_server.settings import TritonSettings
 from llmi_server.triton.program import child_environment
 from llmi_testing.eventually import eventually

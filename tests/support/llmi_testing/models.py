@@ -252,6 +252,18 @@ def train_tiny_bert(folder: Path) -> None:
     model.eval().save_pretrained(folder)
 
 
+def minilm_shape() -> Path:
+    """Return a cached model of all-MiniLM-L6-v2's shape (90 MB of random weights), which Transformers 4 loads too."""
+    return cached_model("minilm-shape-random-1", make_minilm_shape)
+
+
+def make_minilm_shape(folder: Path) -> None:
+    """Write an encoder of all-MiniLM-L6-v2's shape with random weights."""
+    shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    make_small_model(folder, "bert", "base", vocab_size=_WORDS, max_position_embeddings=512, **shape)
+    _let_transformers_4_load_the_tokenizer(folder)
+
+
 def make_bert_large(folder: Path) -> None:
     """Write a fill-mask model of exactly bert-large-uncased's shape with random weights."""
     _make_bert_large(folder, "fill-mask")
@@ -262,6 +274,10 @@ def make_bert_large_classifier(folder: Path) -> None:
     labels = dict(enumerate(_LABELS["text-classification"]))
     _make_bert_large(folder, "text-classification", id2label=labels, label2id={v: k for k, v in labels.items()})
     _tell_types(folder)
+    _let_transformers_4_load_the_tokenizer(folder)
+
+
+def _let_transformers_4_load_the_tokenizer(folder: Path) -> None:
     path = folder / "tokenizer_config.json"
     older = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512}
     path.write_text(json.dumps(json.loads(path.read_text()) | older))

@@ -32,6 +32,8 @@ def groups_of(lengths: Sequence[int]) -> list[Group]:
 
 
 Turn = Callable[[torch.Tensor], torch.Tensor]
+Hear = Callable[[torch.Tensor], torch.Tensor]
+"""From query, key and value side by side, [tokens, 3 * hidden], to what each token hears, [tokens, hidden]."""
 
 
 def attend(

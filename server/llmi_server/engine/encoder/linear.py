@@ -1,4 +1,4 @@
-"""A linear step on weights that are laid out for this processor."""
+"""A linear step on weights that are laid out for this processor, or as they are on a GPU."""
 
 from typing import Protocol
 
@@ -108,8 +108,9 @@ class Linear:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none") -> None:
         self._bias = bias
         self._activation = activation
-        self._kernels = find_kernels() if weight.dtype == torch.float32 else None
-        self._packed = weight.dtype in _packable()
+        on_cpu = weight.device.type == "cpu"
+        self._kernels = find_kernels() if on_cpu and weight.dtype == torch.float32 else None
+        self._packed = on_cpu and weight.dtype in _packable()
         self._out = len(weight)
         self._weight = self._laid_out(weight)
 

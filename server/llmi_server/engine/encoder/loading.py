@@ -31,9 +31,16 @@ class LoadedEncoder:
 
 
 def load_encoder(
-    config: Mapping[str, Any], weights: Sequence[Path], *, task: Task, precision: Precision
+    config: Mapping[str, Any], weights: Sequence[Path], *, task: Task, precision: Precision, device: str = "cpu"
 ) -> LoadedEncoder:
     """Return an encoder and its head.
+
+    Args:
+        config: The model's configuration.
+        weights: Its safetensors files.
+        task: What it is wanted for.
+        precision: Number format of its arithmetic.
+        device: Where the weights are put; `llmi_server.engine.gpu` computes on a GPU.
 
     Raises:
         NotOursError: The model is not exactly of a shape that we compute.
@@ -42,7 +49,7 @@ def load_encoder(
     if precision is Precision.INT8:
         tensors = Tensors(weights, torch.float32, lay_in_int8)
     else:
-        tensors = Tensors(weights, getattr(torch, precision))
+        tensors = Tensors(weights, getattr(torch, precision), device=device)
     with torch.inference_mode():
         encoder, head = build(config, task, tensors)
     if head is not None and task is not Task.FILL_MASK and len(labels_of(config, head.labels)) != head.labels:
@@ -57,10 +64,10 @@ def kernels_in(precision: str) -> Kernels | None:
     return find_kernels() if precision == Precision.FLOAT32 else None
 
 
-def engine_name(precision: Precision) -> str:
+def engine_name(precision: Precision, device: str = "cpu") -> str:
     """Return what computes, for people: ours, whose kernels, and PyTorch's version."""
-    kernels = kernels_in(precision)
-    own = [f"kernels for {kernels.level}"] if kernels else []
+    kernels = kernels_in(precision) if device == "cpu" else None
+    own = [f"kernels for {kernels.level}"] if kernels else ["CUDA graphs"] if device != "cpu" else []
     return ", ".join(["padding-free", *own, f"torch {torch.__version__}"])
 
 

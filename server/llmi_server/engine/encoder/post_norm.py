@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from llmi_server.engine.encoder.attention import Group, attend, groups_of
+from llmi_server.engine.encoder.attention import Hear, attend, groups_of
 from llmi_server.engine.encoder.family import MPNET_PADDING, Family
 from llmi_server.engine.encoder.linear import Linear, Step, activation_named
 from llmi_server.engine.encoder.norm import Norm
@@ -36,7 +36,6 @@ class _Layer:
         parts = (names.query, names.key, names.value)
         mixing = torch.cat([tensors.own(f"{prefix}{part}.weight", width, width) for part in parts])
         self._mix = tensors.lay(mixing, torch.cat([tensors.own(f"{prefix}{part}.bias", width) for part in parts]))
-        self._heads = build.heads
 
         def linear(name: str, *shape: int | None, activation: str = "none") -> Step:
             bias = tensors.own(f"{prefix}{name}.bias", shape[0])
@@ -48,11 +47,8 @@ class _Layer:
         self._out_norm = Norm.of(tensors, prefix + names.out_norm, width, build.epsilon)
         self._down_norm = Norm.of(tensors, prefix + names.down_norm, width, build.epsilon)
 
-    def __call__(
-        self, rows: torch.Tensor, groups: Sequence[Group], biases: Sequence[torch.Tensor | None]
-    ) -> torch.Tensor:
-        heard = attend(self._mix(rows), self._heads, groups, biases=biases, turns=[None] * len(groups))
-        rows = self._out_norm(self._out(heard, rows))
+    def __call__(self, rows: torch.Tensor, hear: Hear) -> torch.Tensor:
+        rows = self._out_norm(self._out(hear(self._mix(rows)), rows))
         return self._down_norm(self._down(self._up(rows), rows))
 
     def packed(self) -> EncoderLayer | None:
@@ -80,6 +76,10 @@ def _fused(layers: Iterable[_Layer], build: _Build) -> FusedEncoder | None:
 class PostNormEncoder:
     """Token ids in, one vector for each token out.
 
+    Attributes:
+        heads: Number of heads.
+        by_distance: Whether scores depend on the distance between tokens.
+
     Raises:
         NotOursError: A weight is missing or of another shape.
     """
@@ -88,6 +88,7 @@ class PostNormEncoder:
         tensors.choose_prefix(family.base, "embeddings.word_embeddings.weight")
         self._family = family
         width, heads = family.read(config, "hidden_size"), family.read(config, "num_attention_heads")
+        self.heads, self.by_distance = heads, family.relative_bias is not None
         epsilon = family.read(config, "layer_norm_eps")
         self._padding = MPNET_PADDING if family.relative_bias else family.read(config, "pad_token_id")
         self.words = tensors.table("embeddings.word_embeddings.weight", config.get("vocab_size"), width)
@@ -108,19 +109,30 @@ class PostNormEncoder:
     def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:
         """Return [tokens of all texts, hidden]."""
         lengths = list(map(len, batch))
-        ids = torch.from_numpy(np.concatenate([np.array(text.ids, dtype=np.int64) for text in batch]))
-        places = torch.from_numpy(np.concatenate([self._places(text) for text in batch]))
-        rows = functional.embedding(ids, self.words) + functional.embedding(places, self._positions)
-        if self._types is not None:
-            types = np.concatenate([np.array(text.type_ids, dtype=np.int64) for text in batch])
-            rows += functional.embedding(torch.from_numpy(types), self._types)
-        rows = self._norm(rows)
+        rows = self.embed(torch.from_numpy(self.indices(batch)))
         if self._fused is not None:
             return self._fused.compute(rows, lengths)
         groups = groups_of(lengths)
         biases = [self._bias(group.tokens) for group in groups]
+        turns = [None] * len(groups)
+        return self.layers(rows, lambda mixed: attend(mixed, self.heads, groups, biases=biases, turns=turns))
+
+    def indices(self, batch: Sequence[EncodedText]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return each token's rows in the tables of words, positions and types, [3, tokens of all texts]."""
+        return np.concatenate([np.array([text.ids, self._places(text), text.type_ids]) for text in batch], axis=1)
+
+    def embed(self, indices: torch.Tensor) -> torch.Tensor:
+        """Return the rows that layers begin with, [tokens, hidden], from what `indices` gives."""
+        ids, places, types = indices
+        rows = functional.embedding(ids, self.words) + functional.embedding(places, self._positions)
+        if self._types is not None:
+            rows += functional.embedding(types, self._types)
+        return self._norm(rows)
+
+    def layers(self, rows: torch.Tensor, hear: Hear) -> torch.Tensor:
+        """Return the rows after all layers, one by one, with attention as it is given."""
         for layer in self._layers:
-            rows = layer(rows, groups, biases)
+            rows = layer(rows, hear)
         return rows
 
     def _places(self, text: EncodedText) -> np.ndarray[Any, np.dtype[np.int64]]:

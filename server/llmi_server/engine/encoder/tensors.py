@@ -48,13 +48,15 @@ class Tensors:
         files: The safetensors files, known to be whole.
         kind: Number format that the weights are wanted in.
         lay: How the linear steps of layers are laid out.
+        device: Where they are put.
 
     Attributes:
         held: Whether layers are made once and kept, rather than read each time they are used.
     """
 
-    def __init__(self, files: Sequence[Path], kind: torch.dtype, lay: Lay = Linear) -> None:
+    def __init__(self, files: Sequence[Path], kind: torch.dtype, lay: Lay = Linear, device: str = "cpu") -> None:
         self._kind = kind
+        self._device = device
         self.lay = lay
         self.held = True
         self._tables: dict[str, torch.Tensor] = {}
@@ -113,7 +115,7 @@ class Tensors:
             raise NotOursError(name)
         if any(wanted is not None and wanted != size for wanted, size in zip(shape, place.shape, strict=True)):
             raise NotOursError(name)
-        return _read(place).to(self._kind)
+        return _read(place).to(self._device).to(self._kind)
 
 
 def _old_name(name: str) -> str:
