@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from inputs import encoder_texts
 from llmi_api.launch import Device, Precision, Task
 from llmi_api.markdown import write_table
 from llmi_server.engine.encoder.loading import load_encoder
 from llmi_server.engine.gpu.encoder import GpuEncoder
 from llmi_server.engine.gpu.engine import GpuEngine
+from llmi_server.engine.gpu.recording import Run
 from llmi_server.engine.loading import load_model, load_parts
 from llmi_server.engine.preparation import LoadRequest
 from llmi_server.engine.protocol import EncodedText, Engine
@@ -66,8 +69,19 @@ def packed(request: LoadRequest, recorded: Engine) -> Engine:
     """Return our engine without recordings."""
     config, weights = files.read_config(request.folder), files.weight_files(request.folder)
     loaded = load_encoder(config, weights, task=request.task, precision=request.precision, device="cuda")
-    encoder = GpuEncoder(loaded.encoder, device="cuda")
+    encoder = GpuEncoder(loaded.encoder, device="cuda", record=Unrecorded)
     return GpuEngine(encoder=encoder, head=loaded.head, task=request.task, facts=recorded.facts, pooling="mean")
+
+
+class Unrecorded:
+    """A run that Python launches kernel by kernel each time."""
+
+    def __init__(self, run: Run, length: int) -> None:  # noqa: ARG002 - as recordings have it
+        self._run = run
+
+    def replay(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Run over the inputs."""
+        return self._run(inputs.to("cuda"))
 
 
 def in_turn(engines: Sequence[Engine], batch: Sequence[EncodedText]) -> list[float]:

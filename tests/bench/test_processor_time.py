@@ -20,6 +20,14 @@ def test_what_we_use_ourselves_is_no_strangers():
     assert processor_time.Reading(at=2, machine=14, server=5.5, client=1.5).strangers_since(before) == 1.5
 
 
+def test_what_our_children_used_is_no_strangers_either():
+    before, used_before = processor_time.read(None), os.times().children_user
+    subprocess.run([sys.executable, "-c", "sum(range(10_000_000))"], check=True)
+    used = os.times().children_user - used_before
+    assert used > 0
+    assert processor_time.read(None).client - before.client >= used * 0.999
+
+
 def test_a_process_that_is_gone_has_used_nothing():
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()

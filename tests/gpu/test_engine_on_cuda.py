@@ -117,7 +117,8 @@ def test_the_server_answers_and_tells_its_device():
         assert answer.status_code == 200, answer.text
         status = server.http.get("/status").json()
     assert status["device"] == "cuda"
-    assert status["measured_memory_bytes"] > loaded.engine.facts.weight_bytes
+    assert status["engine"] == loaded.engine.facts.engine
+    assert loaded.engine.device_memory_bytes() > loaded.engine.facts.weight_bytes
 
 
 def test_text_is_generated_as_on_the_cpu():

@@ -107,7 +107,7 @@ def _load_own(prepared: Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     request, found = prepared.request, prepared.found
     watcher.enter_phase("weights")
     try:
-        loaded = explained(lambda: _load_encoder(prepared, watcher), passing=NotOursError)
+        loaded = explained(lambda: _load_encoder(prepared), passing=NotOursError)
     except NotOursError as error:
         if prepared.precision is Precision.INT8:
             raise precision_unsupported(
@@ -135,7 +135,7 @@ def _load_own(prepared: Prepared, watcher: LoadWatcher) -> LoadedModel | None:
     return LoadedModel(engine=engine, codec=codec, normalize=found.pooling.normalize, recipe=found.recipe)
 
 
-def _load_encoder(prepared: Prepared, watcher: LoadWatcher) -> "LoadedEncoder":
+def _load_encoder(prepared: Prepared) -> "LoadedEncoder":
     from llmi_server.engine.encoder.loading import load_encoder  # noqa: PLC0415 - keeps torch out until now
 
     config, files_of_weights, task = prepared.found.config, prepared.found.weights, prepared.request.task
@@ -143,11 +143,10 @@ def _load_encoder(prepared: Prepared, watcher: LoadWatcher) -> "LoadedEncoder":
     if prepared.device == "cpu":
         return loaded
     from llmi_server.engine.gpu.encoder import GpuEncoder  # noqa: PLC0415 - as above
+    from llmi_server.engine.gpu.recording import Studio  # noqa: PLC0415 - as above
 
-    encoder = GpuEncoder(loaded.encoder, device=prepared.device)
-    watcher.enter_phase("recordings")
-    encoder.record(prepared.request.max_batch_tokens)
-    return dataclasses.replace(loaded, encoder=encoder)
+    record = Studio(prepared.device).record
+    return dataclasses.replace(loaded, encoder=GpuEncoder(loaded.encoder, device=prepared.device, record=record))
 
 
 def _drift(loaded: "LoadedEncoder", codec: "HuggingFaceCodec", facts: ModelFacts, prepared: Prepared) -> Drift:

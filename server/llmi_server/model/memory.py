@@ -12,8 +12,8 @@ MIB = 1 << 20
 _SHARE_OF_OVERHEAD = 10
 """Of the weights, what their layout for the processor and the work on a batch take besides: one in so many parts."""
 
-_LAYERS_OF_DRIFT = 4
-"""In float32, while int8 is compared with it: a layer as it is read and as it computes, and the texts' numbers."""
+_DRIFT_BYTES = 72 * MIB
+"""What the numbers of the texts take while int8 is compared with float32, besides a layer in float32: as measured."""
 
 _ELEMENT_BYTES = {Precision.FLOAT32: 4, Precision.BFLOAT16: 2, Precision.FLOAT16: 2, Precision.INT8: 4}
 """Of int8 those numbers that stay as they are: tables, norms and heads."""
@@ -93,7 +93,7 @@ class MemoryNeeds:
 
     def _loaded_bytes(self, precision: Precision) -> int:
         weights = self.weight_bytes(precision)
-        drift = _LAYERS_OF_DRIFT * 4 * largest_layer(self.tensors) if precision is Precision.INT8 else 0
+        drift = _DRIFT_BYTES + 4 * largest_layer(self.tensors) if precision is Precision.INT8 else 0
         return weights + weights // _SHARE_OF_OVERHEAD + drift
 
     def _reading_bytes(self, precision: Precision) -> int:

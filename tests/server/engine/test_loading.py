@@ -10,7 +10,7 @@ import torch
 
 from llmi_api.failure import FailureCode
 from llmi_api.launch import Device, Precision, Task
-from llmi_server.engine import loading
+from llmi_server.engine import preparation
 from llmi_server.engine.loading import load_model
 from llmi_server.engine.preparation import LoadRequest
 from llmi_server.errors import StartupError
@@ -147,7 +147,7 @@ def test_weights_of_another_shape_are_told(model):
 
 
 def test_too_little_memory_is_told_with_the_numbers_before_loading(model, monkeypatch):
-    monkeypatch.setattr(loading, "free_memory_bytes", lambda: 100 << 20)
+    monkeypatch.setattr(preparation, "free_memory_bytes", lambda: 100 << 20)
     found = refusal(model)
     assert found.code is FailureCode.OUT_OF_MEMORY
     assert "100 MiB are free" in found.message
@@ -161,7 +161,7 @@ def test_what_fits_in_a_smaller_precision_is_named():
     watcher = Watching()
     for free, precision in ((3000, "bfloat16"), (2000, "int8")):
         with pytest.raises(StartupError) as caught:
-            loading.refuse_if_too_large(needs, Precision.FLOAT32, on_gpu=False, free=free << 20, watcher=watcher)
+            preparation.refuse_if_too_large(needs, Precision.FLOAT32, on_gpu=False, free=free << 20, watcher=watcher)
         size = watcher.by_precision[precision] >> 20
         assert f"set precision to {precision} (about {size} MiB)" in caught.value.failure.next
     assert list(watcher.by_precision) == ["float32", "bfloat16", "int8"]
@@ -192,13 +192,13 @@ def test_bfloat16_on_a_cpu_is_possible_when_asked_for(model):
 
 @pytest.mark.parametrize(("computed", "chosen"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_where_the_processor_computes_it(model, monkeypatch, computed, chosen):
-    monkeypatch.setattr(loading, "computes_bfloat16", lambda: computed)
+    monkeypatch.setattr(preparation, "computes_bfloat16", lambda: computed)
     assert load(model, Task.FILL_MASK).engine.facts.precision == chosen
     assert load(model, Task.FILL_MASK, precision=Precision.FLOAT32).engine.facts.precision == "float32"
 
 
 def test_auto_is_float32_for_what_transformers_computes_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(loading, "computes_bfloat16", lambda: True)
+    monkeypatch.setattr(preparation, "computes_bfloat16", lambda: True)
     assert load(small_model("electra", "base"), Task.EMBEDDINGS).engine.facts.precision == "float32"
 
 

@@ -9,8 +9,8 @@ from torch.nn.attention.varlen import varlen_attn
 from llmi_server.engine.encoder.family import NotOursError
 from llmi_server.engine.encoder.heads import Encoder
 from llmi_server.engine.encoder.post_norm import PostNormEncoder
-from llmi_server.engine.gpu.layout import MOST_TEXTS, SIZES, lay_out, length_of, size_for
-from llmi_server.engine.gpu.recording import Recording, Run
+from llmi_server.engine.gpu.layout import MOST_TEXTS, lay_out, length_of, size_for
+from llmi_server.engine.gpu.recording import Run
 from llmi_server.engine.protocol import EncodedText
 
 _LARGEST_HEAD = 256
@@ -29,12 +29,8 @@ class Replayed(Protocol):
         ...
 
 
-class Record(Protocol):
-    """Makes a run ready for inputs of one size."""
-
-    def __call__(self, run: Run, length: int, *, device: str, pool: Any) -> Replayed:  # noqa: ANN401 - PyTorch's handle has no type
-        """Return it; see `Recording`."""
-        ...
+Record = Callable[[Run, int], Replayed]
+"""Makes a run ready for inputs of so many numbers."""
 
 
 def attend_packed(mixed: torch.Tensor, heads: int, bounds: torch.Tensor, longest: int) -> torch.Tensor:
@@ -50,11 +46,13 @@ class GpuEncoder:
     """Token ids in, one vector for each token out, on a GPU.
 
     A layer is some ten kernels of microseconds, which Python launches no faster than the GPU computes them for a few
-    hundred tokens. So batches up to the sizes of `llmi_server.engine.gpu.layout` are replayed from recordings.
+    hundred tokens. So batches up to the sizes of `llmi_server.engine.gpu.layout` are replayed from recordings, each
+    made when its size is first needed: all of them at the start would keep a replica from its work for six seconds.
 
     Args:
         encoder: Whose weights are on the GPU.
         device: Which.
+        record: How a size is recorded.
         attend: How tokens hear each other.
 
     Raises:
@@ -63,34 +61,31 @@ class GpuEncoder:
 
     divides = False
 
-    def __init__(self, encoder: Encoder, *, device: str, attend: Attend = attend_packed) -> None:
+    def __init__(self, encoder: Encoder, *, device: str, record: Record, attend: Attend = attend_packed) -> None:
         if not isinstance(encoder, PostNormEncoder) or encoder.by_distance:
             raise NotOursError("attention on a GPU")
         size = encoder.width // encoder.heads
         if size > _LARGEST_HEAD or size % _HEAD_STEP:
             raise NotOursError(f"heads of {size} numbers on a GPU")
-        self._encoder, self._device, self._attend = encoder, device, attend
+        self._encoder, self._device, self._record, self._attend = encoder, device, record, attend
         self._recordings: dict[int, Replayed] = {}
         self.words, self.width, self.epsilon = encoder.words, encoder.width, encoder.epsilon
-
-    @torch.inference_mode()
-    def record(self, most_tokens: int, record: Record = Recording) -> None:
-        """Record batches of up to so many tokens, the largest first, so that the others fit into its memory."""
-        pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
-        for size in sorted((size for size in SIZES if size <= most_tokens), reverse=True):
-            length = length_of(size, MOST_TEXTS)
-            self._recordings[size] = record(self._run_of(size, longest=size), length, device=self._device, pool=pool)
 
     def __call__(self, batch: Sequence[EncodedText]) -> torch.Tensor:
         """Return [tokens of all texts, hidden], to be used before the next batch."""
         lengths = list(map(len, batch))
         indices, tokens = self._encoder.indices(batch), sum(lengths)
-        size = size_for(tokens, len(batch), sorted(self._recordings))
+        size = size_for(tokens, len(batch))
         if size is not None:
             numbers = lay_out(indices, lengths, size=size, texts=MOST_TEXTS)
-            return self._recordings[size].replay(torch.from_numpy(numbers))[:tokens]
+            return self._recorded(size).replay(torch.from_numpy(numbers))[:tokens]
         numbers = lay_out(indices, lengths, size=tokens, texts=len(batch))
         return self._run_of(tokens, longest=max(lengths))(torch.from_numpy(numbers).to(self._device))
+
+    def _recorded(self, size: int) -> Replayed:
+        if size not in self._recordings:
+            self._recordings[size] = self._record(self._run_of(size, longest=size), length_of(size, MOST_TEXTS))
+        return self._recordings[size]
 
     def _run_of(self, size: int, *, longest: int) -> Run:
         """Return what computes batches of one size, none of whose texts is longer than ``longest``."""

@@ -15,9 +15,9 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 Numbers = np.ndarray[Any, np.dtype[np.int32]]
 
 
-def size_for(tokens: int, texts: int, sizes: Sequence[int] = SIZES) -> int | None:
-    """Return the least recorded size that a batch fits into; None if there is none."""
-    return next((size for size in sizes if tokens <= size and texts <= MOST_TEXTS), None)
+def size_for(tokens: int, texts: int) -> int | None:
+    """Return the least size of recordings that a batch fits into; None if there is none."""
+    return next((size for size in SIZES if tokens <= size and texts <= MOST_TEXTS), None)
 
 
 def lay_out(indices: Indices, lengths: Sequence[int], *, size: int, texts: int) -> Numbers:

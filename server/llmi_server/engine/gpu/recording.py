@@ -14,24 +14,41 @@ class Recording:
     Args:
         run: What is recorded. It must launch the same kernels whatever the inputs are.
         length: Of the inputs.
-        device: Where they are.
-        pool: Whose memory the run uses; recordings that share one must not run side by side.
+        studio: Where it is recorded.
     """
 
-    def __init__(self, run: Run, length: int, *, device: str, pool: Any) -> None:  # noqa: ANN401 - PyTorch's handle has no type
-        self._inputs = torch.zeros(length, dtype=torch.int32, device=device)
+    def __init__(self, run: Run, length: int, studio: "Studio") -> None:
+        self._inputs = torch.zeros(length, dtype=torch.int32, device=studio.device)
         self._graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            run(self._inputs)  # libraries make their handles at the first call, which cannot be recorded
+        now = torch.cuda.current_stream(studio.device)
+        studio.stream.wait_stream(now)
+        with torch.cuda.stream(studio.stream):
+            run(self._inputs)  # libraries choose and load their kernels at the first call, which cannot be recorded
         # Only what this thread does belongs to the recording: others may ask the device something meanwhile.
-        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        mode = "thread_local"
+        with torch.cuda.graph(self._graph, pool=studio.pool, stream=studio.stream, capture_error_mode=mode):
             self._outputs = run(self._inputs)
-        torch.cuda.current_stream(device).wait_stream(stream)
+        now.wait_stream(studio.stream)
 
     def replay(self, inputs: torch.Tensor) -> torch.Tensor:
         """Run over other inputs of the same size; what it returns is overwritten by the next run."""
         self._inputs.copy_(inputs)
         self._graph.replay()
         return self._outputs
+
+
+class Studio:
+    """What recordings share: a stream, so that libraries have one workspace, and memory, since one runs at a time.
+
+    Args:
+        device: The GPU.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.pool: Any = torch.cuda.graph_pool_handle()
+
+    def record(self, run: Run, length: int) -> Recording:
+        """Record a run over inputs of one size."""
+        return Recording(run, length, self)

@@ -46,7 +46,7 @@ def attend_one_by_one(mixed, heads, bounds, longest):
 class Rerun:
     """Stands in for a recording."""
 
-    def __init__(self, run: Any, length: int, *, device: str, pool: Any) -> None:
+    def __init__(self, run: Any, length: int) -> None:
         self._run, self._length = run, length
 
     def replay(self, inputs):
@@ -75,11 +75,10 @@ def texts(*lengths):
     ]
 
 
-def engines(family, head, pooling="mean", most_tokens=8192):
+def engines(family, head, pooling="mean", record=Rerun):
     """Return the engine for GPUs, and the one for CPUs to judge it."""
     model, task = loaded(family, head), HEADS[head]
-    encoder = GpuEncoder(model.encoder, device="cpu", attend=attend_one_by_one)
-    encoder.record(most_tokens, Rerun)
+    encoder = GpuEncoder(model.encoder, device="cpu", record=record, attend=attend_one_by_one)
     shared: Any = {"head": model.head, "task": task, "facts": FACTS, "pooling": pooling}
     return GpuEngine(encoder=encoder, **shared), PaddingFreeEngine(encoder=model.encoder, **shared)
 
@@ -112,21 +111,25 @@ def test_a_batch_that_fits_no_recording_is_computed_as_it_is(lengths):
     assert_same(ours.compute(batch), judge.compute(batch))
 
 
-def test_no_batch_is_recorded_that_could_not_come():
+def test_a_size_is_recorded_once_when_it_is_first_needed():
     sizes = []
 
-    def record(run, length, *, device, pool):
+    def record(run, length):
         sizes.append((length - MOST_TEXTS - 1) // 3)
-        return Rerun(run, length, device=device, pool=pool)
+        return Rerun(run, length)
 
-    GpuEncoder(loaded().encoder, device="cpu", attend=attend_one_by_one).record(300, record)
-    assert sizes == [256, 192, 128, 96, 64, 32]
+    ours, judge = engines("bert", "base", record=record)
+    assert sizes == []
+    for lengths in ([20], [30, 2], [40, 40], [7], [3] * (MOST_TEXTS + 1)):
+        batch = texts(*lengths)
+        assert_same(ours.compute(batch), judge.compute(batch))
+    assert sizes == [32, 96]
 
 
 @pytest.mark.parametrize("family", ["mpnet", "modernbert"])
 def test_attention_that_depends_on_distance_is_left_to_transformers(family):
     with pytest.raises(NotOursError):
-        GpuEncoder(loaded(family).encoder, device="cpu")
+        GpuEncoder(loaded(family).encoder, device="cpu", record=Rerun)
 
 
 def test_heads_that_the_kernel_does_not_know_are_left_to_transformers():
@@ -134,4 +137,4 @@ def test_heads_that_the_kernel_does_not_know_are_left_to_transformers():
     config, weights = files.read_config(folder), files.weight_files(folder)
     model = load_encoder(config, weights, task=Task.EMBEDDINGS, precision=Precision.FLOAT32)
     with pytest.raises(NotOursError, match="heads of 12 numbers"):
-        GpuEncoder(model.encoder, device="cpu")
+        GpuEncoder(model.encoder, device="cpu", record=Rerun)

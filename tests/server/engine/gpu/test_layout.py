@@ -20,10 +20,6 @@ def test_a_batch_is_filled_up_to_the_next_size_that_is_recorded(tokens, texts, s
     assert size_for(tokens, texts) == size
 
 
-def test_where_nothing_is_recorded_no_size_fits():
-    assert size_for(1, 1, sizes=()) is None
-
-
 @given(LENGTHS, st.integers(0, 30), st.integers(0, 5))
 def test_what_was_laid_out_is_found_again_and_the_rest_is_empty(lengths, spare_tokens, spare_texts):
     tokens = sum(lengths)
