@@ -173,6 +173,14 @@ class GenerationService:
                     break
         return text
 
+    def refuse_if_full(self) -> None:
+        """Refuse a request whose body nobody need read.
+
+        Raises:
+            QueueFullError: As many requests wait as may wait.
+        """
+        self._room.refuse_if_full()
+
     def stop(self) -> None:
         """Fail whatever is not answered yet, and end the engine."""
         self._engine.stop()

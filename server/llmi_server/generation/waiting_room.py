@@ -19,6 +19,15 @@ class WaitingRoom:
         """Number of requests that wait."""
         return len(self._tokens)
 
+    def refuse_if_full(self) -> None:
+        """Let nobody in where as many requests wait as may wait.
+
+        Raises:
+            QueueFullError: They do.
+        """
+        if len(self._tokens) >= self._max_requests:
+            raise QueueFullError(self._max_requests)
+
     def enter(self, key: int) -> None:
         """Take a place for a request whose prompt is not known yet.
 
@@ -26,8 +35,7 @@ class WaitingRoom:
             QueueFullError: As many requests wait as may wait.
         """
         with self._lock:
-            if len(self._tokens) >= self._max_requests:
-                raise QueueFullError(self._max_requests)
+            self.refuse_if_full()
             self._tokens[key] = 0
 
     def weigh(self, key: int, tokens: int) -> None:

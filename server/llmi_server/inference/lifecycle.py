@@ -30,6 +30,14 @@ class Service(Protocol):
         """Return the most memory that was in use on the model's device, if that is not the process's own."""
         ...
 
+    def refuse_if_full(self) -> None:
+        """Refuse a request whose body nobody need read.
+
+        Raises:
+            QueueFullError: As many requests wait as may wait.
+        """
+        ...
+
     def stop(self) -> None:
         """Fail whatever is not answered yet, and compute no more."""
         ...
@@ -140,11 +148,13 @@ class Lifecycle:
             NotReadyError: The model is still being loaded.
             DrainingError: The server is shutting down.
             InvalidRequestError: The model's task is served by another kind.
+            QueueFullError: As many requests wait as may wait: said before a body is read, so that it costs little.
         """
         if self.stage is Stage.DRAINING:
             raise DrainingError("The server is shutting down. Try another replica.")
         if self._service is None:
             raise NotReadyError(f"The model is being loaded (phase {self.phase}). Try again soon.")
+        self._service.refuse_if_full()
         if not isinstance(self._service, kind):
             raise InvalidRequestError("This model's task is another.")
         return self._service

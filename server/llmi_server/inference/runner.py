@@ -106,6 +106,14 @@ class BatchRunner:
         began = self._batch_began
         return 0.0 if began is None else time.monotonic() - began
 
+    def refuse_if_full(self) -> None:
+        """Say at once what `admit` would say.
+
+        Raises:
+            QueueFullError: As many requests wait as may wait.
+        """
+        self._scheduler.refuse_if_full()
+
     def admit(self, *, deadline: float) -> int:
         """Take a place in the queue and return its ticket.
 

@@ -116,6 +116,14 @@ class InferenceService:
         """Fail whatever is not answered yet, and compute no more."""
         self._runner.stop()
 
+    def refuse_if_full(self) -> None:
+        """Refuse a request whose body nobody need read.
+
+        Raises:
+            QueueFullError: As many requests wait as may wait.
+        """
+        self._runner.refuse_if_full()
+
     async def run(self, texts: Sequence[str], parameters: TaskParameters) -> Answers:
         """Answer a request.
 

@@ -43,14 +43,22 @@ class Scheduler:
         """Number of requests of which at least one text was handed out."""
         return len(self._requests) - self._waiting
 
+    def refuse_if_full(self) -> None:
+        """Let nobody in where as many requests wait as may wait.
+
+        Raises:
+            QueueFullError: They do.
+        """
+        if self._waiting >= self._limits.max_queued_requests:
+            raise QueueFullError(self._limits.max_queued_requests)
+
     def admit(self, request: int, *, deadline: float) -> None:
         """Take a place in the queue for a request whose texts come later.
 
         Raises:
             QueueFullError: As many requests wait as may wait.
         """
-        if self._waiting >= self._limits.max_queued_requests:
-            raise QueueFullError(self._limits.max_queued_requests)
+        self.refuse_if_full()
         self._requests[request] = _Request(deadline=deadline)
         self._waiting += 1
 

@@ -171,6 +171,28 @@ def test_beyond_the_most_connections_those_with_nothing_under_way_make_room(monk
         assert b" 200 " in busy.recv(65_536)
 
 
+def test_a_full_queue_is_told_before_the_body_comes():
+    engine = FakeEngine()
+    with running_server(fake_model(engine=engine), max_queued_requests=1) as server, ThreadPoolExecutor(2) as threads:
+
+        def post():
+            return server.http.post("/v1/embeddings", content=embed(), headers=JSON)
+
+        engine.hold()
+        computing = threads.submit(post)
+        engine.entered.acquire()
+        waiting = threads.submit(post)
+        runner = server.lifecycle._service._runner
+        eventually(lambda: runner._scheduler.waiting_requests == 1, "the queue is full")
+        with connect(server.port) as connection:
+            connection.sendall(head(1000))
+            refused = read_answer(connection)
+        assert refused.status == 429
+        assert json.loads(refused.body)["error"]["code"] == "queue_full"
+        engine.gate.set()
+        assert (computing.result().status_code, waiting.result().status_code) == (200, 200)
+
+
 def test_bodies_that_are_too_many_bytes_together_are_refused_and_later_taken():
     engine = FakeEngine()
     large = embed("x" * 60_000)
