@@ -13,11 +13,14 @@ import pytest
 from llmi_api.failure import FailureCode
 from llmi_server.errors import StartupError
 from llmi_testing.generation import Deaths, engine_process, generating_server, held_engine
+from llmi_testing.models import small_causal_model
 from llmi_testing.server import MODEL_NAME
 
 pytestmark = pytest.mark.timeout(400)  # a second process imports PyTorch
 LONG = {"model": MODEL_NAME, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 450, "stream": True,
         "temperature": 1, "seed": 1}  # fmt: skip
+ENDLESS = {"max_tokens": 7000, "temperature": 0}
+"""What is not answered before a test does what it came for: 450 tokens take a fast machine a few tenths of a second."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,11 @@ def events(answer):
 
 def open_stream(server, **fields):
     return server.http.stream("POST", "/v1/chat/completions", json=LONG | fields)
+
+
+def endless_model():
+    """A model that never ends an answer by itself, if the likeliest token is chosen."""
+    return small_causal_model(max_position_embeddings=8192, seed=1)
 
 
 def sample(server, name, labels=None):
@@ -94,8 +102,8 @@ def test_beyond_the_queue_requests_are_refused_at_once_with_a_time_to_wait(serve
 
 def test_an_engine_that_dies_fails_what_was_accepted_and_makes_the_server_not_alive():
     deaths = Deaths()
-    with generating_server(deaths=deaths) as server:
-        with open_stream(server) as answer:
+    with generating_server(endless_model(), deaths=deaths) as server:
+        with open_stream(server, **ENDLESS) as answer:
             stream = events(answer)
             next(stream)
             os.kill(engine_process(server), signal.SIGKILL)
@@ -123,7 +131,7 @@ def test_a_signal_lets_streams_finish_and_refuses_new_ones():
 
 
 def test_a_stream_that_cannot_finish_in_time_ends_with_an_error_event():
-    with generating_server(drain_seconds=0) as server, open_stream(server) as answer:
+    with generating_server(endless_model(), drain_seconds=0) as server, open_stream(server, **ENDLESS) as answer:
         stream = events(answer)
         next(stream)
         with held_engine(server):
@@ -132,8 +140,8 @@ def test_a_stream_that_cannot_finish_in_time_ends_with_an_error_event():
 
 
 def test_a_deadline_in_the_middle_of_a_stream_is_told_and_frees_the_row():
-    with generating_server(request_timeout_seconds=1, max_sequences=1) as server:
-        with open_stream(server) as answer:
+    with generating_server(endless_model(), request_timeout_seconds=1, max_sequences=1) as server:
+        with open_stream(server, **ENDLESS) as answer:
             stream = events(answer)
             next(stream)
             with held_engine(server):
