@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmi_api.launch import Precision, Task
 from llmi_server.engine.encoder.family import NotOursError
 from llmi_server.engine.heap import returned_at_once
-from llmi_server.engine.precision import precision_unsupported
+from llmi_server.engine.precision import packs_on_gpu, precision_unsupported
 from llmi_server.engine.preparation import Inspected, LoadRequest, Prepared, explained, facts_of, prepare
 from llmi_server.engine.protocol import Drift, LoadedModel, LoadWatcher, ModelFacts
 from llmi_server.logs import facts as log_facts
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from llmi_server.engine.encoder.loading import LoadedEncoder
     from llmi_server.engine.gpu.engine import GpuEngine
     from llmi_server.engine.padding_free_engine import PaddingFreeEngine
-
-_FLASH_ATTENTION_SINCE = (8, 0)
-"""The least compute capability of a GPU that FlashAttention is written for: Ampere's."""
 
 _AUTO_CLASSES = {
     Task.FILL_MASK: "AutoModelForMaskedLM",
@@ -90,13 +87,13 @@ def _for_transformers(prepared: Prepared) -> Prepared:
 
 
 def _may_be_own(prepared: Prepared) -> bool:
-    """Say whether an encoder of our own could compute there: on a GPU in the formats that FlashAttention knows."""
+    """Say whether an encoder of our own could compute there."""
     if prepared.device == "cpu":
         return True
     import torch  # noqa: PLC0415 - imported by now
 
-    half = prepared.precision in (Precision.BFLOAT16, Precision.FLOAT16)
-    return half and torch.cuda.get_device_capability() >= _FLASH_ATTENTION_SINCE
+    nvidia_flash = torch.version.hip is None and torch.backends.cuda.is_flash_attention_available()
+    return packs_on_gpu(prepared.precision, capability=torch.cuda.get_device_capability(), built=nvidia_flash)
 
 
 def _load_own(prepared: Prepared, watcher: LoadWatcher) -> LoadedModel | None:

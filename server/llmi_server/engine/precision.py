@@ -7,6 +7,9 @@ from llmi_api.launch import Device, Precision
 from llmi_server.errors import StartupError
 from llmi_server.machine import computes_bfloat16
 
+_FLASH_ATTENTION_SINCE = (8, 0)
+"""Ampere's compute capability."""
+
 
 def choose_device(wanted: Device, *, cuda: bool) -> str:
     """Return where the model runs.
@@ -56,6 +59,17 @@ def choose_on_cpu(wanted: Precision, *, bf16: bool) -> Precision:
     if wanted is not Precision.AUTO:
         return wanted
     return Precision.BFLOAT16 if bf16 else Precision.FLOAT32
+
+
+def packs_on_gpu(precision: Precision, *, capability: tuple[int, int], built: bool) -> bool:
+    """Say whether a GPU computes packed batches: FlashAttention knows two formats, and GPUs from Ampere on.
+
+    Args:
+        precision: Number format that was chosen.
+        capability: The GPU's compute capability.
+        built: Whether PyTorch has FlashAttention for NVIDIA's GPUs.
+    """
+    return built and precision in (Precision.BFLOAT16, Precision.FLOAT16) and capability >= _FLASH_ATTENTION_SINCE
 
 
 def _refuse_int8_where_it_is_not_computed() -> None:
