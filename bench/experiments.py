@@ -32,6 +32,7 @@ OPERATIONS_PER_TOKEN = 2 * 24 * (4 * 1024**2 + 2 * 1024 * 4096)
 
 _WAIT_SECONDS = 900
 _WARM_UP = 4
+_HEALTH = "/livez"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _duel(duel: Duel, scale: float) -> Iterator[Round]:
             blocks: dict[int, Block] = {}
             for place in (0, 1) if number % 2 else (1, 0):
                 pair[place].go_on()
-                probe = "/livez" if duel.probed and place == 0 else None
+                probe = _HEALTH if duel.probed and place == 0 else None
                 blocks[place] = _put(pair[place], _scaled(duel.load, scale), seed=number, probe=probe)
                 pair[place].hold()
             starts = Pair(pair[0].start_seconds, pair[1].start_seconds)
@@ -110,9 +111,14 @@ def _compared(ours: Block, other: Block, starts: Pair) -> Round:
     pairs = {figure: Pair(read(ours.outcome), read(other.outcome)) for figure, read in readings.items()}
     pairs[Figure.START] = starts
     if ours.outcome.probe_seconds:
-        pairs[Figure.HEALTH] = Pair(_quantile(ours.outcome.probe_seconds, 0.99) * 1000)
+        pairs[Figure.HEALTH] = _health(ours)
     strangers = max(ours.strangers, other.strangers)
     return Round(pairs=pairs, strangers=strangers, effort=Pair(_effort(ours), _effort(other)))
+
+
+def _health(block: Block) -> Pair:
+    """Return the milliseconds that 99 of 100 probes took at most."""
+    return Pair(_quantile(block.outcome.probe_seconds, 0.99) * 1000)
 
 
 def _effort(block: Block) -> float:
@@ -129,11 +135,11 @@ def _solo(solo: Solo, scale: float) -> Iterator[Round]:
             server.hold()
             floor = machine_rate(os.cpu_count() or 1) / OPERATIONS_PER_TOKEN
             server.go_on()
-            block = _put(server, _scaled(solo.load, scale), seed=number, probe="/livez")
+            block = _put(server, _scaled(solo.load, scale), seed=number, probe=_HEALTH)
             pairs = {
                 Figure.FLOOR: Pair(block.outcome.tokens_per_second, floor),
                 Figure.MEMORY: Pair(server.peak_bytes(), _weight_bytes(folder)),
-                Figure.HEALTH: Pair(_quantile(block.outcome.probe_seconds, 0.99) * 1000),
+                Figure.HEALTH: _health(block),
             }
             yield Round(pairs=pairs, strangers=block.strangers)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel
 
+from llmi_api.markdown import write_table
 from llmi_server.schema.number_json import to_json
 
 SHAPES = ((1, 1024), (1, 384), (64, 384))
@@ -32,8 +33,7 @@ def milliseconds(write: Callable[[], bytes]) -> float:
 
 def main() -> None:
     """Measure and print a table."""
-    print("| vectors | numbers in each | ms, Pydantic | ms, ours | times as fast | bytes, Pydantic | bytes, ours |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    lines = []
     for count, width in SHAPES:
         vectors = list(np.random.default_rng(0).standard_normal((count, width), dtype=np.float32))
 
@@ -46,7 +46,9 @@ def main() -> None:
         pairs = [(milliseconds(before), milliseconds(now)) for _ in range(TURNS)]
         theirs, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
         cells = (count, width, f"{theirs:.3f}", f"{ours:.3f}", f"{theirs / ours:.1f}", len(before()), len(now()))
-        print(f"| {' | '.join(map(str, cells))} |")
+        lines.append(list(map(str, cells)))
+    head = ("vectors", "numbers in each", "ms, Pydantic", "ms, ours", "times as fast", "bytes, Pydantic", "bytes, ours")
+    print(write_table(head, lines))
 
 
 if __name__ == "__main__":

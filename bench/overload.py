@@ -32,7 +32,6 @@ QUEUE = 16
 PROBES = ("/livez", "/readyz", "/metrics")
 PROBES_EACH_SECOND = 1
 CLIENTS = 8
-AGAIN_SECONDS = 1.0
 PEAK_SECONDS = 10.0
 FIFTHS = 5
 ANSWERED, REFUSED = 200, (429, 503)
@@ -60,8 +59,9 @@ async def ask_in_turn(server: Served, end: float) -> list[Outcome]:
     outcomes = []
     while time.monotonic() < end:
         outcomes.append(await send(server.port, embed()))
-        if outcomes[-1].status in REFUSED:
-            await asyncio.sleep(AGAIN_SECONDS)
+        answer = outcomes[-1].answer
+        if answer is not None and answer.status in REFUSED:
+            await asyncio.sleep(float(answer.headers["retry-after"]))
     return outcomes
 
 

@@ -1,6 +1,7 @@
 """The engine on our own encoders: texts lie in one matrix, row by row, and nothing is computed for padding."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 
 import torch
@@ -11,7 +12,8 @@ from llmi_server.engine.encoder.answers import Pool, answers_of
 from llmi_server.engine.encoder.attention import groups_of
 from llmi_server.engine.encoder.heads import Encoder, Head
 from llmi_server.engine.encoder.loading import kernels_in
-from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
+from llmi_server.engine.out_of_memory import out_of_memory_told
+from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
 
 
 class PaddingFreeEngine:
@@ -27,10 +29,9 @@ class PaddingFreeEngine:
 
     def __init__(self, *, encoder: Encoder, head: Head | None, task: Task, facts: ModelFacts, pooling: str) -> None:
         self._encoder = encoder
-        self._head = head
-        self._task = task
         self._facts = facts
-        self._pool = _pooling(pooling if head is None else head.pooling)
+        pool = _pooling(pooling if head is None else head.pooling)
+        self._answers_of = partial(answers_of, task=task, head=head, pool=pool)
         self._crew = Crew(torch.get_num_threads())
         self._uneven = UNEVEN if kernels_in(facts.precision) is None else UNEVEN_BY_CLAIMS
 
@@ -53,21 +54,15 @@ class PaddingFreeEngine:
         lengths = [len(batch[index]) for index in order]
         shares = divide(lengths, self._crew.threads if self._encoder.divides else 1, self._uneven)
         chosen = [[order[place] for place in share] for share in shares]
-        try:
+        with out_of_memory_told():
             computed = self._crew.map(self._in_order, [[batch[index] for index in share] for share in chosen])
-        except MemoryError as error:
-            raise EngineOutOfMemoryError(str(error)[:200]) from None
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise EngineOutOfMemoryError(str(error)[:200]) from None
-            raise
         results = dict(zip(chain(*chosen), chain(*computed), strict=True))
         return [results[index] for index in range(len(batch))]
 
     @torch.inference_mode()
     def _in_order(self, batch: Sequence[EncodedText]) -> list[Output]:
         """Compute texts that are sorted by length, so that those of one length are neighbours."""
-        return answers_of(self._encoder(batch), batch, task=self._task, head=self._head, pool=self._pool)
+        return self._answers_of(self._encoder(batch), batch)
 
 
 _POOLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from llmi_api.launch import Task
-from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
+from llmi_server.engine.out_of_memory import out_of_memory_told
+from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
 
 
 class ModelResult(Protocol):
@@ -53,14 +54,8 @@ class TransformersEngine:
         inputs = {"input_ids": ids, "attention_mask": mask}
         if self._takes_types and any(any(text.type_ids) for text in batch):
             inputs["token_type_ids"] = self._padded_types(batch, ids.shape[1])
-        try:
+        with out_of_memory_told():
             return self._pick(self._model(**inputs), mask, batch)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise EngineOutOfMemoryError(str(error)[:200]) from None
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise EngineOutOfMemoryError(str(error)[:200]) from None
-            raise
 
     def device_memory_bytes(self) -> int | None:
         """Return the most memory that PyTorch held on the GPU; None on a CPU."""

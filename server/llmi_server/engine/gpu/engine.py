@@ -1,6 +1,7 @@
 """The engine on our own encoders on a GPU: texts lie in one matrix, and nothing is computed for padding."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ import torch
 from llmi_api.launch import Task
 from llmi_server.engine.encoder.answers import Pool, answers_of
 from llmi_server.engine.encoder.heads import Encoder, Head
-from llmi_server.engine.protocol import EncodedText, EngineOutOfMemoryError, ModelFacts, Output
+from llmi_server.engine.out_of_memory import out_of_memory_told
+from llmi_server.engine.protocol import EncodedText, ModelFacts, Output
 
 
 class GpuEngine:
@@ -24,10 +26,9 @@ class GpuEngine:
 
     def __init__(self, *, encoder: Encoder, head: Head | None, task: Task, facts: ModelFacts, pooling: str) -> None:
         self._encoder = encoder
-        self._head = head
-        self._task = task
         self._facts = facts
-        self._pool = _POOLS[pooling if head is None else head.pooling]
+        pool = _POOLS[pooling if head is None else head.pooling]
+        self._answers_of = partial(answers_of, task=task, head=head, pool=pool)
 
     @property
     def facts(self) -> ModelFacts:
@@ -45,10 +46,8 @@ class GpuEngine:
         Raises:
             EngineOutOfMemoryError: The batch did not fit into memory.
         """
-        try:
-            return answers_of(self._encoder(batch), batch, task=self._task, head=self._head, pool=self._pool)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise EngineOutOfMemoryError(str(error)[:200]) from None
+        with out_of_memory_told():
+            return self._answers_of(self._encoder(batch), batch)
 
 
 def _first(rows: torch.Tensor, batch: Sequence[EncodedText]) -> torch.Tensor:
